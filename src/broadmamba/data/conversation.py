@@ -1,0 +1,98 @@
+"""Who said what, when: the utterance, the conversation, and the fixed order of labels."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from broadmamba.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """One turn of one speaker.
+
+    Attributes:
+        id: unique in its corpus.
+        text: what was said; may be empty.
+        speaker: who said it, or None where nobody knows.
+        start: seconds from the start of the recording, or None.
+        end: seconds from the start of the recording, or None.
+        label: the emotion's name, or None where it is not annotated.
+    """
+
+    id: str
+    text: str = ""
+    speaker: str | None = None
+    start: float | None = None
+    end: float | None = None
+    label: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Utterances in the order in which they were said."""
+
+    id: str
+    utterances: tuple[Utterance, ...]
+
+    def __len__(self) -> int:
+        return len(self.utterances)
+
+    def __iter__(self) -> Iterator[Utterance]:
+        return iter(self.utterances)
+
+    def speaker_indices(self) -> list[int]:
+        """Speakers numbered from 0 in the order in which they first speak; an unknown speaker is -1."""
+        numbers: dict[str, int] = {}
+        return [
+            -1 if u.speaker is None else numbers.setdefault(u.speaker, len(numbers)) for u in self.utterances
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSet:
+    """Emotion names in a fixed order: position is class index.
+
+    Raises:
+        InputError: fewer than two names, or a name given twice.
+    """
+
+    names: tuple[str, ...]
+
+    def __init__(self, names: Sequence[str]) -> None:
+        if len(names) < 2:
+            raise InputError(f"a label set needs at least two labels, found {list(names)}")
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise InputError(f"labels must differ, found {', '.join(repeated)} more than once")
+        object.__setattr__(self, "names", tuple(names))
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __getitem__(self, index: int) -> str:
+        return self.names[index]
+
+    def index(self, name: str) -> int:
+        """Class index of a label.
+
+        Raises:
+            InputError: the label is not in the set; the message lists those that are.
+        """
+        try:
+            return self.names.index(name)
+        except ValueError:
+            raise InputError(
+                f"unknown label {name!r}; known are {', '.join(self.names)}{near(name, self.names)}"
+            ) from None
+
+
+def near(word: str, known: Sequence[str]) -> str:
+    """` (did you mean X?)` for the known word most like this one, or an empty string."""
+    matches = difflib.get_close_matches(word, list(known), n=1)
+    return f" (did you mean {matches[0]}?)" if matches else ""

@@ -1,0 +1,97 @@
+"""What a feature is: name, modality, width, where it came from. It travels with features and with models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from broadmamba.errors import InputError
+
+MODALITIES = ("text", "audio", "video")
+"""The modalities in their fixed order."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureSpec:
+    """How one feature was made. Two features fit together only if their specs are equal.
+
+    Attributes:
+        name: such as `minilm` or `prosody`; also its file name.
+        modality: `text`, `audio` or `video`.
+        width: numbers an utterance.
+        version: of the extractor, or an empty string where it is not known.
+        pooling: how a span became one row (`mean`, …), or an empty string.
+        sha256: of the extractor's weights, or an empty string.
+        licence: of the extractor, or an empty string.
+        columns: one name a column, or empty.
+        trained_on_labels: whether the extractor saw this corpus' training labels.
+        gaps: whether single columns of a row may be missing (NaN); a row that is NaN throughout is a missing modality.
+    """
+
+    name: str
+    modality: str
+    width: int
+    version: str = ""
+    pooling: str = ""
+    sha256: str = ""
+    licence: str = ""
+    columns: tuple[str, ...] = ()
+    trained_on_labels: bool = False
+    gaps: bool = False
+
+    def __post_init__(self) -> None:
+        if self.modality not in MODALITIES:
+            raise InputError(
+                f"feature {self.name!r}: unknown modality {self.modality!r}; known are {', '.join(MODALITIES)}"
+            )
+        if self.width < 1:
+            raise InputError(f"feature {self.name!r}: its width must be at least 1, found {self.width}")
+        if self.columns and len(self.columns) != self.width:
+            raise InputError(
+                f"feature {self.name!r}: {len(self.columns)} column names for a width of {self.width}"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {**asdict(self), "columns": list(self.columns)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> FeatureSpec:
+        """From what `to_dict` gave.
+
+        Raises:
+            InputError: a field is missing, unknown or of another type.
+        """
+        known = {field.name for field in fields(cls)}
+        if (
+            not isinstance(values, Mapping)
+            or set(values) - known
+            or not {"name", "modality", "width"} <= set(values)
+        ):
+            raise InputError(
+                f"a feature spec has name, modality and width, and may have {', '.join(sorted(known))}"
+            )
+        kinds = {"width": int, "columns": list, "trained_on_labels": bool, "gaps": bool}
+        for key, value in values.items():
+            if not isinstance(value, kinds.get(key, str)) or (key == "width" and isinstance(value, bool)):
+                raise InputError(
+                    f"feature spec {values['name']!r}: {key} is {value!r}, expected {kinds.get(key, str).__name__}"
+                )
+        return cls(**{**values, "columns": tuple(values.get("columns", ()))})
+
+    def describe(self) -> str:
+        """Name, width and version in a few words, for messages."""
+        return (
+            " ".join(
+                filter(
+                    None,
+                    [
+                        f"{self.name} ({self.width} wide",
+                        f"version {self.version}" if self.version else "",
+                        f"SHA-256 {self.sha256[:12]}…" if self.sha256 else "",
+                    ],
+                )
+            )
+            + ")"
+        )

@@ -1,0 +1,27 @@
+"""The few errors that broadmamba raises on purpose.
+
+Each message is one sentence that says what was found, what was expected and where. The command line prints it
+and exits with code 2; from Python they are ordinary exceptions with one common base.
+"""
+
+from __future__ import annotations
+
+
+class BroadMambaError(Exception):
+    """Base of every error that broadmamba raises on purpose."""
+
+
+class InputError(BroadMambaError):
+    """A file, value or argument from outside is not what was expected."""
+
+
+class IncompatibleError(BroadMambaError):
+    """Two things that are fine alone do not fit together, such as a model and a corpus of other labels."""
+
+
+class CheckpointError(BroadMambaError):
+    """A model or run folder is damaged, truncated or of an unknown version."""
+
+
+class MissingExtraError(BroadMambaError):
+    """An optional part is needed that is not installed; the message says which extra to install."""

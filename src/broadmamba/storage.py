@@ -1,0 +1,205 @@
+"""Writing and reading files so that a kill or a bad disk never leaves half a result.
+
+Everything that broadmamba writes goes through here: a temporary file beside the target, `fsync`, then
+`os.replace`, so that a reader sees the old content or the new one and nothing between.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from broadmamba.errors import InputError
+
+
+@contextmanager
+def atomic_write(path: Path | str) -> Iterator[IO[bytes]]:
+    """Open a binary file that takes its name only when the block ends without an error.
+
+    Args:
+        path: where the content shall stand; its folder is made if need be.
+
+    Yields:
+        A writable binary file.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    with atomic_write(path) as file:
+        file.write(text.encode("utf-8"))
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    """Write a value as indented JSON, atomically; NaN is refused, since JSON has none."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_jsonl(path: Path | str, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write one JSON object a line, atomically."""
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
+
+
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Rows as CSV text with a header, lines ending in a plain newline."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def read_json(path: Path | str) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        InputError: the file is missing, empty, not UTF-8 or not JSON.
+    """
+    path = Path(path)
+    text = read_text(path)
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: expected JSON, found something else ({error})") from None
+
+
+def read_text(path: Path | str) -> str:
+    """Read a non-empty UTF-8 file (a byte-order mark is dropped).
+
+    Raises:
+        InputError: the file is missing, a folder, empty, or not UTF-8 text.
+    """
+    content = read_bytes(path)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: expected UTF-8 text, found other bytes at position {error.start}"
+        ) from None
+    if "\x00" in text:
+        raise InputError(f"{path}: expected text, found binary content (a NUL byte at {text.index(chr(0))})")
+    return text
+
+
+def read_bytes(path: Path | str) -> bytes:
+    """Read a non-empty file whole.
+
+    Raises:
+        InputError: the file is missing, a folder, unreadable or empty.
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: expected a file, found a folder") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    if not content:
+        raise InputError(f"{path}: the file is empty")
+    return content
+
+
+def read_jsonl(path: Path | str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Read one JSON object a line; blank lines are passed over.
+
+    Yields:
+        The line number (from 1) and the object.
+
+    Raises:
+        InputError: a line is not a JSON object; the message names the line.
+    """
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise InputError(
+                f"{path}, line {number}: expected a JSON object, found {line[:40]!r} ({error})"
+            ) from None
+        if not isinstance(row, dict):
+            raise InputError(f"{path}, line {number}: expected a JSON object, found {type(row).__name__}")
+        yield number, row
+
+
+def sha256(path: Path | str) -> str:
+    """SHA-256 of a file's content, as 64 hexadecimal digits."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def save_arrays(path: Path | str, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write NumPy arrays as safetensors, atomically.
+
+    safetensors writes the buffer of a non-contiguous array in the wrong order, so each is made contiguous first.
+    """
+    from safetensors.numpy import save
+
+    with atomic_write(path) as file:
+        file.write(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
+
+
+_DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U8": "|u1", "BOOL": "|b1"}
+
+
+def map_arrays(path: Path | str) -> dict[str, NDArray[Any]]:
+    """Open the arrays of a safetensors file without reading them: they are mapped into memory, read-only.
+
+    Raises:
+        InputError: the file is missing, truncated or not safetensors.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file")
+    try:
+        with safe_open(path, framework="numpy") as checked:  # checks the header against the file's length
+            names = set(checked.keys())
+    except (SafetensorError, OSError, ValueError) as error:
+        raise InputError(
+            f"{path}: expected a whole safetensors file, found a damaged one ({error})"
+        ) from None
+    with path.open("rb") as file:
+        start = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(start))
+    arrays: dict[str, NDArray[Any]] = {}
+    for name in sorted(names):
+        entry = header[name]
+        if entry["dtype"] not in _DTYPES:
+            raise InputError(
+                f"{path}: tensor {name!r} is {entry['dtype']}, expected one of {', '.join(_DTYPES)}"
+            )
+        shape = tuple(entry["shape"])
+        if 0 in shape:
+            arrays[name] = np.empty(shape, dtype=_DTYPES[entry["dtype"]])
+        else:
+            offset = 8 + start + entry["data_offsets"][0]
+            arrays[name] = np.memmap(
+                path, dtype=_DTYPES[entry["dtype"]], mode="r", offset=offset, shape=shape
+            )
+    return arrays

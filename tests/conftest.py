@@ -1,0 +1,18 @@
+"""Shared fixtures."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder with the real corpora, which are licensed apart and not part of the project."""
+    default = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("BROADMAMBA_DATA", default))
+    if not (folder / "meld" / "utterances.jsonl").is_file():
+        pytest.skip(f"the real corpora are not at {folder} (set BROADMAMBA_DATA)")
+    return folder
