@@ -1,0 +1,61 @@
+"""Bringing features to one scale: fitted on the training split only, and carried in the checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from broadmamba.errors import InputError
+
+LIMIT = 8.0
+"""Standard deviations beyond which a value is clipped: one outlier would blur a whole conversation, since the
+rounding error of a Fourier transform is global."""
+
+
+@dataclass(frozen=True)
+class Normaliser:
+    """Column-wise standardisation.
+
+    Attributes:
+        mean: `(width,)` mean of each column over the rows it was fitted on, gaps left out.
+        scale: `(width,)` standard deviation, 1 for a column that is constant.
+    """
+
+    mean: NDArray[np.float32]
+    scale: NDArray[np.float32]
+
+    @classmethod
+    def fit(cls, values: NDArray[np.float32], what: str = "feature") -> Normaliser:
+        """Measure mean and standard deviation.
+
+        Args:
+            values: `(rows, width)`, NaN where missing.
+            what: what these values are, for the message.
+
+        Raises:
+            InputError: a column has no value at all.
+        """
+        exact = np.asarray(values, dtype=np.float64)
+        known = ~np.isnan(exact)
+        empty = np.flatnonzero(~known.any(axis=0))
+        if len(empty):
+            raise InputError(f"{what}: column {empty[0]} has no value in any training utterance, expected at least one")
+        mean = np.nanmean(exact, axis=0)
+        deviation = np.nanstd(exact, axis=0)
+        constant = deviation <= 1e-6 * np.maximum(1.0, np.abs(mean))
+        return cls(mean.astype(np.float32), np.where(constant, 1.0, deviation).astype(np.float32))
+
+    def apply(self, values: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Standardise rows.
+
+        Args:
+            values: `(rows, width)`, NaN where missing.
+
+        Returns:
+            The values, a gap at the column's mean (0), clipped to ±`LIMIT`; and for each row whether any value is known.
+        """
+        present = ~np.isnan(values).all(axis=1)
+        scaled = np.clip((values - self.mean) / self.scale, -LIMIT, LIMIT)
+        return np.nan_to_num(scaled, nan=0.0).astype(np.float32), present

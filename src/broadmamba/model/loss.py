@@ -1,0 +1,88 @@
+"""Section 4.3: what training minimises (Eq. 14 and 18)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from broadmamba.data.batching import UNLABELLED
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossConfig:
+    """Weights of the terms of Eq. 18.
+
+    Attributes:
+        norm: weight of L_norm, the ridge objective of the broad learning systems; 1 as in the paper, 0 for Fig. 6.
+        ridge: λ of Eq. 14.
+        unimodal: weight of the modality classifiers' own loss, without which ω is no probability; 0 is the literal reading.
+        smoothing: label smoothing of the fused prediction (addition).
+    """
+
+    norm: float = 1.0
+    ridge: float = 1e-3
+    unimodal: float = 1.0
+    smoothing: float = 0.0
+
+
+@dataclass(frozen=True)
+class ModalityTerms:
+    """What one modality's losses are computed from, packed.
+
+    Attributes:
+        scores: `(T, C)`, the logits of ω.
+        prediction: `(T, K)`, A·W_b.
+        target: `(T, K)` what A·W_b shall reach, or None for the one-hot labels (then K = C).
+        weight: `(K, width of A)`, W_b transposed.
+        present: `(T,)` bool.
+    """
+
+    scores: Tensor
+    prediction: Tensor | None
+    target: Tensor | None
+    weight: Tensor | None
+    present: Tensor
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The terms of Eq. 18, each a scalar: `total` is what is minimised."""
+
+    total: Tensor
+    emotion: Tensor
+    norm: Tensor
+    unimodal: Tensor
+
+
+def training_loss(
+    logits: Tensor, labels: Tensor, modalities: Mapping[str, ModalityTerms], config: LossConfig
+) -> Losses:
+    """L = L_emo + w_norm·L_norm + w_uni·L_uni (Eq. 18), each a mean over labelled utterances.
+
+    Args:
+        logits: `(T, C)` of the fused prediction, packed.
+        labels: `(T,)` class indices, `UNLABELLED` where there is none.
+        modalities: modality → its terms; may be empty for a model without any.
+        config: the weights.
+    """
+    labelled = labels != UNLABELLED
+    count = labelled.sum().clamp(min=1)
+    known = labels.clamp(min=0)
+    emotion = F.cross_entropy(logits, known, reduction="none", label_smoothing=config.smoothing)
+    emotion = (emotion * labelled).sum() / count
+    one_hot = F.one_hot(known, logits.shape[-1]).to(logits.dtype)
+    norm = unimodal = torch.zeros_like(emotion)
+    for terms in modalities.values():
+        rows = (labelled & terms.present).to(logits.dtype)
+        # ω is a sigmoid an emotion (Eq. 16), so its cross-entropy is the binary one, summed over the emotions.
+        own = F.binary_cross_entropy_with_logits(terms.scores, one_hot, reduction="none").sum(-1)
+        unimodal = unimodal + (own * rows).sum() / count
+        if terms.prediction is not None and terms.weight is not None:
+            target = one_hot if terms.target is None else terms.target
+            miss = (terms.prediction - target).square().sum(-1)
+            norm = norm + (miss * rows).sum() / count + config.ridge * terms.weight.square().sum()
+    return Losses(emotion + config.norm * norm + config.unimodal * unimodal, emotion, norm, unimodal)

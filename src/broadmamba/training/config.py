@@ -1,0 +1,96 @@
+"""Every choice of a training, in one frozen record, and the presets that hold ours."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from importlib import resources
+from typing import Any
+
+from broadmamba.data.conversation import near
+from broadmamba.errors import InputError
+from broadmamba.model.config import BroadMambaConfig
+from broadmamba.model.loss import LossConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """Settings of a training.
+
+    Attributes:
+        features: modality → names of the features that make it up, side by side; empty for all that the corpus has.
+        model: settings of `BroadMambaConfig`, without what the corpus decides (`widths`, `classes`).
+        loss: weights of the loss terms.
+        epochs: passes over the training split.
+        batch_size: conversations a step.
+        learning_rate: highest value of a cosine schedule that warms up over the first tenth.
+        weight_decay: of AdamW; state-space parameters have none.
+        clip: largest norm of the gradient.
+        average: decay of the running mean of weights that is evaluated and kept; 0 for none.
+        patience: epochs without a better dev figure after which training stops.
+    """
+
+    features: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    model: Mapping[str, Any] = field(default_factory=dict)
+    loss: LossConfig = field(default_factory=LossConfig)
+    epochs: int = 60
+    batch_size: int = 16
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-2
+    clip: float = 1.0
+    average: float = 0.0
+    patience: int = 60
+
+    def model_config(self, widths: Mapping[str, int], classes: int) -> BroadMambaConfig:
+        """The network's settings once the corpus is known."""
+        return BroadMambaConfig.from_dict({**self.model, "widths": dict(widths), "classes": classes})
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {**asdict(self), "features": {m: list(names) for m, names in self.features.items()}}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TrainingConfig:
+        """From what `to_dict` gave, or from a preset.
+
+        Raises:
+            InputError: a setting is unknown or of the wrong kind.
+        """
+        _check_names(values, cls, "training")
+        loss = values.get("loss", {})
+        _check_names(loss, LossConfig, "loss")
+        features = {m: tuple(names) for m, names in values.get("features", {}).items()}
+        config = cls(**{**values, "loss": LossConfig(**loss), "features": features})
+        for name in ("epochs", "batch_size", "patience"):
+            value = getattr(config, name)
+            if not isinstance(value, int) or value < 1:
+                raise InputError(f"{name}: expected a whole number of at least 1, found {value!r}")
+        config.model_config({"text": 1}, 2)  # refuses wrong model settings now and not after the features are read
+        return config
+
+
+def _check_names(values: Mapping[str, Any], kind: type, what: str) -> None:
+    known = [f.name for f in fields(kind)]
+    for name in values:
+        if name not in known:
+            raise InputError(f"unknown {what} setting {name!r}{near(name, known)}; known are {', '.join(known)}")
+
+
+def preset(name: str) -> TrainingConfig:
+    """The settings of a preset.
+
+    Raises:
+        InputError: there is no such preset; the message lists those that there are.
+    """
+    known = presets()
+    if name not in known:
+        raise InputError(f"unknown preset {name!r}; known are {', '.join(known)}{near(name, known)}")
+    text = (resources.files("broadmamba.training") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
+    return TrainingConfig.from_dict(tomllib.loads(text))
+
+
+def presets() -> list[str]:
+    """Names of the presets."""
+    folder = resources.files("broadmamba.training") / "presets"
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
