@@ -1,0 +1,191 @@
+"""The bidirectional state space model, BiSSM (Eq. 11)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import torch
+from torch import Tensor, nn
+
+from broadmamba.model.convolution import (
+    fft_apply,
+    fft_convolution,
+    spectrum,
+    toeplitz_apply,
+    toeplitz_matrix,
+    two_sided,
+)
+from broadmamba.model.recurrence import chunk_matrices, chunked_recurrence
+from broadmamba.model.state_space import DiagonalSSM
+
+_T = TypeVar("_T")
+
+
+def choose_path(length: int, batch: int, d_state: int, *, training: bool) -> str:
+    """Which of the three ways of computing Eq. 11 is fastest: `toeplitz`, `fft` or `chunked`.
+
+    Args:
+        length: L, utterances of the longest conversation.
+        batch: B, conversations.
+        d_state: N, real states a channel.
+        training: whether the kernel has to be made anew and gradients will be asked for.
+    """
+    if length <= 128:
+        return "toeplitz"
+    return "fft" if length < 128 * d_state else "chunked"
+
+
+class KernelCache:
+    """What was last computed from some parameters, for as long as their values stay the same.
+
+    Values are compared, not versions: a moving average that is swapped in through `.data` changes no version.
+    It costs some microseconds. Copies and pickles of a cache are empty.
+    """
+
+    def __init__(self) -> None:
+        self._entries: tuple[list[Tensor], dict[tuple[str, int], Any]] = ([], {})
+
+    def get(self, key: tuple[str, int], parameters: list[Tensor], make: Callable[[], _T]) -> _T:
+        """The value kept under a key, made anew if the parameters are not what they were."""
+        known, values = self._entries
+        if not _same(known, parameters):
+            values = {}
+            self._entries = ([p.detach().clone() for p in parameters], values)
+        if key not in values:
+            if len(values) >= 8:  # lengths seen are many, lengths in use at one time few
+                values.pop(next(iter(values)))
+            values[key] = make()
+        return cast(_T, values[key])
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> KernelCache:
+        return KernelCache()
+
+    def __reduce__(self) -> tuple[type[KernelCache], tuple[()]]:
+        return KernelCache, ()
+
+
+def _same(known: list[Tensor], parameters: list[Tensor]) -> bool:
+    return len(known) == len(parameters) and all(
+        a.device == b.device and a.dtype == b.dtype and torch.equal(a, b)
+        for a, b in zip(known, parameters, strict=True)
+    )
+
+
+class BiSSM(nn.Module):
+    """y_j = Σ_{l≤j} κ_f[j-l] x_l + Σ_{l≥j} κ_b[l-j] x_l + d x_j (Eq. 11), channel by channel.
+
+    Lag 0 is in both sums. Computed in the parameters' precision, under autocast too.
+
+    Args:
+        d_model: channels D.
+        d_state: real states N a channel and direction, even.
+        discretisation: `zoh` (Eq. 2) or `euler` (Eq. 3).
+        dt_min: smallest initial step Δ.
+        dt_max: largest initial step Δ.
+
+    Raises:
+        InputError: an unknown discretisation, an odd d_state, or steps out of order.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        d_state: int,
+        *,
+        discretisation: str = "zoh",
+        dt_min: float = 1e-3,
+        dt_max: float = 1e-1,
+    ) -> None:
+        super().__init__()
+        self.ssm = DiagonalSSM(d_model, d_state, discretisation=discretisation, dt_min=dt_min, dt_max=dt_max)
+        self.d_state = d_state
+        self._cache = KernelCache()
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Apply Eq. 11.
+
+        Args:
+            x: `(B, L, D)`. Padding must be zero, or the mask given: κ_b reads what comes after the end.
+            mask: `(B, L)`, true at real utterances; x is set to zero elsewhere.
+
+        Returns:
+            `(B, L, D)`; places of padding hold no meaning.
+        """
+        with torch.autocast(x.device.type, enabled=False):
+            x = x.to(self.ssm.skip.dtype)
+            if mask is not None:
+                x = x.masked_fill(~mask.unsqueeze(-1), 0.0)
+            learned = torch.is_grad_enabled() and any(p.requires_grad for p in self.ssm.parameters())
+            training = learned or (torch.is_grad_enabled() and x.requires_grad)
+            path = choose_path(x.shape[1], x.shape[0], self.d_state, training=training)
+            y: Tensor = getattr(self, f"_{path}")(x, training)
+            return y
+
+    def _toeplitz(self, x: Tensor, training: bool) -> Tensor:
+        length = x.shape[1]
+        if training:
+            return toeplitz_apply(x, toeplitz_matrix(self._two_sided(length)))
+        size = max(16, 1 << (length - 1).bit_length())  # the matrix of a shorter sequence is its corner
+        matrix = self._cached("toeplitz", size, lambda: toeplitz_matrix(self._two_sided(size)))
+        return toeplitz_apply(x, matrix[:, :length, :length])
+
+    def _fft(self, x: Tensor, training: bool) -> Tensor:
+        length = x.shape[1]
+        if training:
+            return fft_convolution(x, self._two_sided(length))
+        return fft_apply(x, self._cached("fft", length, lambda: spectrum(self._two_sided(length))))
+
+    def _chunked(self, x: Tensor, training: bool) -> Tensor:
+        if training:
+            return chunked_recurrence(x, chunk_matrices(self.ssm))
+        return chunked_recurrence(x, self._cached("chunked", 0, lambda: chunk_matrices(self.ssm)))
+
+    def _two_sided(self, length: int) -> Tensor:
+        return two_sided(self.ssm.kernel(length), self.ssm.skip)
+
+    def _cached(self, path: str, size: int, make: Callable[[], _T]) -> _T:
+        return self._cache.get((path, size), list(self.ssm.parameters()), make)
+
+
+def bissm_reference(x: Tensor, kernel_f: Tensor, kernel_b: Tensor, d: Tensor) -> Tensor:
+    """Eq. 11 as it stands: an explicit double sum.
+
+    Args:
+        x: `(B, L, D)`.
+        kernel_f: κ_f `(D, L)`.
+        kernel_b: κ_b `(D, L)`.
+        d: `(D,)`.
+    """
+    length = x.shape[1]
+    rows = []
+    for j in range(length):
+        y = d * x[:, j]
+        for before in range(j + 1):
+            y = y + kernel_f[:, j - before] * x[:, before]
+        for after in range(j, length):
+            y = y + kernel_b[:, after - j] * x[:, after]
+        rows.append(y)
+    return torch.stack(rows, dim=1)
+
+
+def recurrence_reference(x: Tensor, ssm: DiagonalSSM) -> Tensor:
+    """Eq. 11 as two recurrences of Eq. 4, one from each end, step by step.
+
+    Args:
+        x: `(B, L, D)`.
+        ssm: with two directions.
+    """
+    terms = ssm.terms()
+    A_bar = torch.exp(torch.complex(terms.rate_real, terms.rate_imag))
+    gain = torch.complex(terms.gain_real, terms.gain_imag)  # C·B̄: with B̄ = 1 in the recurrence
+    steps = x.unbind(1)
+    outputs = []
+    for direction, inputs in enumerate((steps, steps[::-1])):
+        state = torch.zeros(x.shape[0], *A_bar.shape[1:], dtype=A_bar.dtype, device=x.device)
+        rows = []
+        for value in inputs:
+            state = A_bar[direction] * state + value.unsqueeze(-1)
+            rows.append(2 * (gain[direction] * state).real.sum(-1))
+        outputs.append(torch.stack(rows, dim=1))
+    return outputs[0] + outputs[1].flip(1) + ssm.skip * x
