@@ -1,0 +1,179 @@
+"""Predictions as JSONL, CSV and table, read back with other people's readers."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.cells import cell_len
+from rich.console import Console
+
+from broadmamba.data.conversation import Utterance
+from broadmamba.errors import InputError
+from broadmamba.recognition.prediction import NOTICE, ConversationPrediction, UtterancePrediction
+from broadmamba.recognition.writers import WRITERS, print_table, render
+
+LABELS = ("neutral", "joy", "anger")
+texts = st.text(st.characters(exclude_categories=["Cs"]))
+shares = st.floats(0, 1)
+
+
+@st.composite
+def predictions(draw) -> ConversationPrediction:
+    items = []
+    for number in range(draw(st.integers(0, 4))):
+        start = draw(st.none() | st.floats(0, 1e6))
+        utterance = Utterance(f"u{number}", draw(texts), draw(st.none() | texts.filter(bool)), start, start)
+        probabilities = {label: draw(shares) for label in LABELS}
+        present = draw(st.sampled_from([("text",), ("text", "audio"), ("audio",), ()]))
+        label = max(probabilities, key=probabilities.__getitem__)
+        weights = {name: draw(shares) for name in present}
+        items.append(
+            UtterancePrediction(utterance, label, probabilities[label], probabilities, weights, present)
+        )
+    return ConversationPrediction("talk", tuple(items), "some-model")
+
+
+def prediction(
+    text: str = "Hi", speaker: str | None = "Anna", label: str = "joy", weights=None
+) -> ConversationPrediction:
+    weights = weights or {"text": 0.75, "audio": 0.25}
+    probabilities = {"neutral": 0.25, "joy": 0.625, "anger": 0.125}
+    item = UtterancePrediction(
+        Utterance("talk_1", text, speaker, 0.5, 2.0), label, 0.625, probabilities, weights, tuple(weights)
+    )
+    return ConversationPrediction("talk", (item,), "some-model")
+
+
+def shown(prediction: ConversationPrediction, width: int = 80, color: str | None = None) -> str:
+    file = io.StringIO()
+    print_table(
+        prediction, Console(file=file, width=width, color_system=color, force_terminal=color is not None)
+    )
+    return file.getvalue()
+
+
+@settings(max_examples=100, deadline=None)
+@given(predictions())
+def test_jsonl_reads_back_as_it_was(prediction):
+    lines = render(prediction, "jsonl").split("\n")
+    assert lines.pop() == ""
+    rows = [json.loads(line) for line in lines]
+    assert len(rows) == len(prediction)
+    for row, item in zip(rows, prediction, strict=True):
+        u = item.utterance
+        assert (row["conversation"], row["model"]) == ("talk", "some-model")
+        assert (row["utterance"], row["text"], row["speaker"], row["start"], row["end"]) == (
+            u.id,
+            u.text,
+            u.speaker,
+            u.start,
+            u.end,
+        )
+        assert (row["label"], tuple(row["present"])) == (item.label, item.present)
+        assert row["probability"] == pytest.approx(item.probability, abs=1e-6)
+        assert row["probabilities"] == pytest.approx(item.probabilities, abs=1e-6)
+        assert list(row["probabilities"]) == list(LABELS)
+        assert row["modality_weights"] == pytest.approx(item.modality_weights, abs=1e-6)
+
+
+@settings(max_examples=100, deadline=None)
+@given(predictions())
+def test_csv_reads_back_as_it_was_and_holds_no_formula(prediction):
+    text = render(prediction, "csv")
+    rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+    assert len(rows) == len(prediction)
+    for row, item in zip(rows, prediction, strict=True):
+        u = item.utterance
+        for cell, original in ((row["text"], u.text), (row["speaker"], u.speaker or "")):
+            original = original.replace("\r\n", "\n").replace("\r", "\n")
+            assert not cell.startswith(("=", "+", "-", "@", "\t", "\n", "\r"))
+            assert cell in (original, f"'{original}")
+        assert (row["utterance"], row["label"], row["present"]) == (u.id, item.label, "+".join(item.present))
+        assert row["start"] == ("" if u.start is None else str(u.start))
+        for label in LABELS:
+            assert float(row[f"p_{label}"]) == pytest.approx(item.probabilities[label], abs=1e-6)
+        for name in ("text", "audio"):
+            written = row.get(f"w_{name}") or None
+            assert (written is None) == (name not in item.present)
+            assert written is None or float(written) == pytest.approx(item.modality_weights[name], abs=1e-6)
+
+
+@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
+def test_a_spreadsheet_gets_no_formula(cell):
+    [row] = csv.DictReader(io.StringIO(render(prediction(text=cell, speaker=cell), "csv")))
+    assert row["text"][0] == row["speaker"][0] == "'"
+
+
+def test_the_table_says_who_said_what_with_which_emotion():
+    table = shown(prediction(text="I got the job!"))
+    [row] = [line for line in table.split("\n") if "Anna" in line]
+    assert row.split() == ["Anna", "I", "got", "the", "job!", "joy", "62%", "75%", "25%"]
+    assert table.startswith("talk · 1 utterance · some-model\n")
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_table_fits_and_crops_long_texts(width):
+    weights = {"text": 1.0, "audio": 0.0, "video": 0.0}
+    table = shown(
+        prediction(text="word " * 20_000, speaker="A very long name that goes on and on", weights=weights),
+        width,
+    )
+    assert max(cell_len(line) for line in table.split("\n")) <= width
+    assert "…" in table
+    assert table.count("\n") < 60
+    for expected in ("joy", "100%", "audio", "video"):
+        assert expected in table
+
+
+def test_without_colour_there_is_no_escape_and_with_colour_the_label_still_stands_in_words():
+    assert "\x1b" not in shown(prediction())
+    coloured = shown(prediction(), color="truecolor")
+    assert "\x1b[38;2;" in coloured
+    assert "joy" in coloured
+
+
+def test_a_transcript_cannot_command_the_terminal():
+    table = shown(
+        prediction(text="\x1b[2Jred\u202e\x07 [bold]not bold[/bold]\n\nnext", speaker="[red]Anna"), width=120
+    )
+    assert not set("\x1b\x07\u202e") & set(table)
+    assert "[bold]not bold[/bold] next" in table
+    assert "[red]Anna" in table
+
+
+def test_nobody_known_nothing_said_and_a_missing_modality():
+    both = prediction().utterances[0]
+    silent = prediction(text="", speaker=None, weights={"text": 1.0}).utterances[0]
+    [row] = [
+        line
+        for line in shown(ConversationPrediction("talk", (both, silent), "m")).split("\n")
+        if "100%" in line
+    ]
+    assert row.split() == ["–", "–", "joy", "62%", "100%", "–"]
+    assert "speaker" not in shown(prediction(speaker=None))
+
+
+def test_every_format_renders_text_that_ends_in_one_newline():
+    for name in WRITERS:
+        text = render(prediction(), name)
+        assert text.endswith("\n")
+        assert not text.endswith("\n\n")
+        assert "\x1b" not in text
+
+
+def test_an_unknown_format_lists_the_known_ones():
+    with pytest.raises(
+        InputError, match=r"unknown format 'json'; known are table, jsonl, csv \(did you mean jsonl\?\)"
+    ):
+        render(prediction(), "json")
+
+
+def test_the_notice_is_one_short_line():
+    assert "\n" not in NOTICE
+    assert len(NOTICE) <= 110
+    assert "RESPONSIBLE_USE.md" in NOTICE
