@@ -6,6 +6,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import json
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -95,8 +96,8 @@ def load_encoder_files(source: str) -> EncoderFiles:
             )
         version = importlib.metadata.version(known.distribution)
         return EncoderFiles(source, version, known.licence, digest, *_load(str(folder), offline=True))
-    if Path(source).is_dir():
-        folder = Path(source).resolve()
+    if source and Path(source).is_dir():
+        folder = Path(os.path.normpath(Path.cwd() / source))  # a link keeps the name it was given
         if not (folder / "config.json").is_file():
             raise InputError(f"{folder}: expected the folder of a text encoder, found no config.json in it")
         digest = _weights_digest(folder)

