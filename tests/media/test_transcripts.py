@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from broadmamba.data.conversation import Conversation
 from broadmamba.errors import InputError
 from broadmamba.media.transcripts import read_transcript
+from broadmamba.media.transcripts.names import split_speaker
 
 
 @pytest.fixture
@@ -185,6 +186,34 @@ def test_lines_with_names(read):
     ]
 
 
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("anna", "anna"),
+        ("Speaker 1", "Speaker 1"),
+        ("3rd Customer", "3rd Customer"),
+        ("Boy in the Cape", "Boy in the Cape"),
+        ("MRS. O'BRIEN", "MRS. O'BRIEN"),
+        ("J. R. Lee ", "J. R. Lee"),
+        ("ANNA (whispers)", "ANNA"),
+    ],
+)
+def test_names(read, written, name):
+    assert said(read(f"{written}: Hi", "talk.txt")) == [(name, "Hi")]
+
+
+def test_no_sentence_of_meld_is_taken_for_a_name_and_nearly_every_speaker_is_found(shared_data):
+    with (shared_data / "meld" / "utterances.jsonl").open(encoding="utf-8") as file:
+        rows = [json.loads(line) for line in file]
+    assert not [row["text"] for row in rows if split_speaker(row["text"])[0]]
+    missed = [
+        row
+        for row in rows
+        if split_speaker(f"{row['speaker']}: {row['text']}") != (row["speaker"], row["text"].strip())
+    ]
+    assert len(missed) < len(rows) / 1000
+
+
 def test_lines_without_names_are_utterances_of_nobody_known(read):
     lines = [
         "10: 30 is too late.",
@@ -193,6 +222,7 @@ def test_lines_without_names_are_utterances_of_nobody_known(read):
         "I have one question: why?",
         "the thing is: we lost",
         "12:30: lunch",
+        "P.S.: come early",
         "A very long sentence that has far more than forty characters: so there",
         "- 'x: y'",
         ": nothing before",

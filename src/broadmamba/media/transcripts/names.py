@@ -7,10 +7,29 @@ import re
 _LONGEST_NAME = 40
 _MOST_WORDS = 4
 _PREFIX = re.compile(rf"([^:：]{{1,{_LONGEST_NAME}}})(?::(?=\s|$)|：)")
-_FORBIDDEN = re.compile(r"[,;!?…\"“”<>{}=/\\|@]")
+_MANNER = re.compile(r"\([^()]*\)\s*$")
+_FORBIDDEN = re.compile(r"[,;!?…\"“”<>{}=\\|@]")
 _TITLE = re.compile(r"(?:\w{1,4}|\w(?:\.\w)+)\.")
 _PARTICLES = frozenset(
-    ["al", "and", "bin", "da", "de", "del", "der", "di", "la", "le", "of", "the", "to", "van", "von"]
+    [
+        "al",
+        "and",
+        "bin",
+        "d'",
+        "da",
+        "de",
+        "del",
+        "der",
+        "di",
+        "in",
+        "la",
+        "le",
+        "of",
+        "the",
+        "to",
+        "van",
+        "von",
+    ]
 )
 
 
@@ -18,25 +37,28 @@ def split_speaker(line: str) -> tuple[str | None, str]:
     """Take a speaker's name off the start of a line.
 
     A prefix is a speaker only if it is plausible: a colon with white space (or nothing) after it, and before
-    it at most 40 characters and four words, the first of them beginning with a letter. One word may be
-    lower-case; of several, each begins with a capital or a digit (or is a particle such as `von`), so that `I
-    have one question: why?` has no speaker. Sentence punctuation rules a name out, except a full stop after a
-    title or an initial (`Dr. Lee`). `10: 30` and `https://…` are no speakers. A single word such as
-    `Remember: milk` cannot be told from a name and is read as one.
+    it at most 40 characters and four words, one of which begins with a letter. One word may be lower-case; of
+    several, each begins with a capital or a digit (or is a particle such as `von`), so that `I have one
+    question: why?` has no speaker. Sentence punctuation rules a name out, except a full stop after a title or
+    an initial (`Dr. Lee`). `10: 30` and `https://…` are no speakers. A single word such as `Remember: milk`
+    cannot be told from a name and is read as one. How it is said, as in `Anna (whispers)`, is left out.
 
     Returns:
         The name or None, and the rest of the line without white space around it.
     """
     line = line.strip()
     prefix = _PREFIX.match(line)
-    if prefix and _plausible(prefix.group(1)):
-        return prefix.group(1).rstrip(), line[prefix.end() :].lstrip()
+    name = _MANNER.sub("", prefix.group(1)).strip() if prefix else ""
+    if prefix and _plausible(name):
+        return name, line[prefix.end() :].lstrip()
     return None, line
 
 
 def _plausible(name: str) -> bool:
     words = name.split()
-    if not words or len(words) > _MOST_WORDS or not words[0][0].isalpha() or _FORBIDDEN.search(name):
+    if len(words) > _MOST_WORDS or _FORBIDDEN.search(name):
+        return False
+    if not any(word[0].isalpha() and "." not in word for word in words):
         return False
     if any("." in word and not _TITLE.fullmatch(word) for word in words):
         return False
