@@ -71,9 +71,7 @@ def test_what_is_there_is_not_computed_again(tmp_path: Path, encoder: TextEncode
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
 
 
-def test_another_feature_of_the_name_is_refused(
-    tmp_path: Path, encoder: TextEncoder, tiny_encoder: Build
-) -> None:
+def test_another_feature_of_the_name_is_refused(tmp_path: Path, encoder: TextEncoder, tiny_encoder: Build) -> None:
     corpus = extract_text(make_corpus(tmp_path / "corpus", ["w1", "w2"]), encoder)
     for other in (
         TextEncoder.load(str(tiny_encoder("mpnet"))).named("bert"),
@@ -109,18 +107,14 @@ extract_text(Corpus.open(sys.argv[1]), TextEncoder.load(sys.argv[2]), 64, kill)
 """
 
 
-def test_a_killed_run_goes_on_to_the_same_result(
-    tmp_path: Path, encoder: TextEncoder, tiny_encoder: Build
-) -> None:
+def test_a_killed_run_goes_on_to_the_same_result(tmp_path: Path, encoder: TextEncoder, tiny_encoder: Build) -> None:
     import torch
 
     unbroken = extract_text(make_corpus(tmp_path / "unbroken", many_texts()), encoder)
     corpus = make_corpus(tmp_path / "killed", many_texts())
     arguments = [corpus.path, tiny_encoder("bert"), PART_SIZE + 70, torch.get_num_threads()]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    killed = subprocess.run(
-        [sys.executable, "-c", KILLED, *map(str, arguments)], env=environment, capture_output=True
-    )
+    killed = subprocess.run([sys.executable, "-c", KILLED, *map(str, arguments)], env=environment, capture_output=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert not Corpus.open(corpus.path).features
 
@@ -147,9 +141,7 @@ def test_damaged_leftovers_are_computed_anew(
     (part,) = corpus.path.glob(".extract/bert/*/0.safetensors")
     part.write_bytes(part.read_bytes()[:-4] if leave is None else leave)
     extended = extract_text(corpus, encoder)
-    np.testing.assert_allclose(
-        extended.features["bert"].values, encoder.encode(["w1", "w2", "w3"]), atol=1e-5
-    )
+    np.testing.assert_allclose(extended.features["bert"].values, encoder.encode(["w1", "w2", "w3"]), atol=1e-5)
     assert not (corpus.path / ".extract").exists()
 
 

@@ -104,9 +104,7 @@ def test_loading_is_silent_and_imports_no_sentence_transformers() -> None:
 
 
 @pytest.mark.parametrize("kind", ["bert", "roberta", "mpnet"])
-def test_any_encoder_folder_equals_plain_transformers(
-    kind: str, tiny_encoder: Build, no_network: list[object]
-) -> None:
+def test_any_encoder_folder_equals_plain_transformers(kind: str, tiny_encoder: Build, no_network: list[object]) -> None:
     folder = tiny_encoder(kind)
     texts = ["w1 w2 w3", "", "w7", "unheard words w9", " ".join(WORDS)]
     for pooling in POOLINGS:

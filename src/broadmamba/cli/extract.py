@@ -20,18 +20,13 @@ def extract(
     pooling: Annotated[
         str, typer.Option(help="How tokens become one row: mean, cls, max, or layers (three depths joined).")
     ] = "mean",
-    name: Annotated[
-        str | None, typer.Option(help="Name of the feature.", show_default="the encoder's name")
-    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the feature.", show_default="the encoder's name")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Texts encoded at once.")] = 64,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Processor threads.", show_default="all cores")
-    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Processor threads.", show_default="all cores")] = None,
 ) -> None:
     """Encode the text of each utterance and write the feature, with its spec, into the corpus.
 
-    A run that was killed goes on where it was when the same command is given again. A feature that is there
-    already is not computed again.
+    Given again after a kill, it goes on where it was; a feature that is there already is not computed again.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

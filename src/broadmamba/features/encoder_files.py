@@ -179,17 +179,13 @@ def _load(source: str, offline: bool) -> tuple[Any, Any]:
             from transformers import AutoModel, AutoTokenizer
 
             tokenizer = AutoTokenizer.from_pretrained(source, **options)
-            model, report = AutoModel.from_pretrained(
-                source, use_safetensors=True, output_loading_info=True, **options
-            )
+            model, report = AutoModel.from_pretrained(source, use_safetensors=True, output_loading_info=True, **options)
         except Exception as error:  # transformers raises nearly anything on damaged files
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise InputError(f"{source}: cannot be loaded as a text encoder ({reason})") from None
     missing = sorted(key for key in report["missing_keys"] if not key.startswith("pooler."))
     if missing:
-        raise InputError(
-            f"{source}: the weights lack {len(missing)} tensors of the model, such as {missing[0]!r}"
-        )
+        raise InputError(f"{source}: the weights lack {len(missing)} tensors of the model, such as {missing[0]!r}")
     if model.config.is_encoder_decoder:
         raise InputError(f"{source}: expected an encoder, found an encoder-decoder ({type(model).__name__})")
     return tokenizer, model.float().eval()

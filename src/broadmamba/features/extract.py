@@ -23,7 +23,7 @@ from broadmamba.errors import InputError
 from broadmamba.features.text import TextEncoder
 from broadmamba.storage import map_arrays, save_arrays
 
-PART_SIZE = 512
+PART_SIZE = 256
 """Texts a part: some seconds of work."""
 
 
