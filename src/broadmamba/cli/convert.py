@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from broadmamba.data.corpus import Corpus
+    from broadmamba.data.corpus import Corpus, Split
 
 
 def convert(
@@ -55,18 +55,15 @@ def _print_summary(corpus: Corpus, out: Path, console: Console) -> None:
     from rich.table import Table
 
     console.print(f"[bold]{escape(corpus.name)}[/bold] → {escape(str(out))}", highlight=False)
-    table = Table(
-        "split", *(f"{what}" for what in ("conversations", "utterances")), *map(escape, corpus.labels)
-    )
-    for split in map(corpus.split, corpus.splits):
-        labels = Counter(utterance.label for utterance in split.utterances)
-        counts = (
-            len(split.conversations),
-            len(split.utterances),
-            *(labels[label] for label in corpus.labels),
-        )
-        table.add_row(escape(split.name), *map(str, counts))
-    table.add_row("all", str(len(corpus.conversations)), str(len(corpus.utterances)))
+    parts: list[Corpus | Split] = [corpus, *map(corpus.split, corpus.splits)]
+    labels = [Counter(utterance.label for utterance in part.utterances) for part in parts]
+    table = Table("", "all", *map(escape, corpus.splits))
+    table.add_row("conversations", *(str(len(part.conversations)) for part in parts))
+    table.add_row("utterances", *(str(len(part.utterances)) for part in parts), end_section=True)
+    for label in corpus.labels:
+        table.add_row(escape(label), *(str(counts[label]) for counts in labels))
+    if any(None in counts for counts in labels):
+        table.add_row("(no label)", *(str(counts[None]) for counts in labels))
     console.print(table)
     if corpus.features:
         features = Table("feature", "modality", "width", "rows missing", "rows with gaps")
