@@ -1,1 +1,1 @@
-
+"""Conversations, corpora and batches."""

@@ -106,7 +106,10 @@ class Prepared:
 
 
 def prepare(
-    conversations: Sequence[Conversation], labels: LabelSet, normalisers: Mapping[str, Normaliser], features: Mapping[str, NDArray[np.float32]]
+    conversations: Sequence[Conversation],
+    labels: LabelSet,
+    normalisers: Mapping[str, Normaliser],
+    features: Mapping[str, NDArray[np.float32]],
 ) -> Prepared:
     """Normalise features and turn names into numbers.
 
@@ -123,7 +126,9 @@ def prepare(
         features={m: torch.from_numpy(values) for m, (values, _) in prepared.items()},
         present={m: torch.from_numpy(present) for m, (_, present) in prepared.items()},
         speakers=torch.tensor([s for c in conversations for s in c.speaker_indices()], dtype=torch.long),
-        labels=torch.tensor([UNLABELLED if u.label is None else labels.index(u.label) for u in utterances], dtype=torch.long),
+        labels=torch.tensor(
+            [UNLABELLED if u.label is None else labels.index(u.label) for u in utterances], dtype=torch.long
+        ),
     )
 
 

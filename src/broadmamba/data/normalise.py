@@ -56,6 +56,6 @@ class Normaliser:
         Returns:
             The values, a gap at the column's mean (0), clipped to ±`LIMIT`; and for each row whether any value is known.
         """
-        present = ~np.isnan(values).all(axis=1)
+        present = np.asarray(~np.isnan(values).all(axis=1))
         scaled = np.clip((values - self.mean) / self.scale, -LIMIT, LIMIT)
         return np.nan_to_num(scaled, nan=0.0).astype(np.float32), present

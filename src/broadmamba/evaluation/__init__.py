@@ -1,1 +1,1 @@
-
+"""Figures from predictions, and predictions from a model."""

@@ -1,1 +1,1 @@
-
+"""Recordings and transcripts in."""

@@ -1,1 +1,1 @@
-
+"""The paper, one file a section."""

@@ -68,7 +68,9 @@ def solve_ridge(A: Tensor, Y: Tensor, ridge: float) -> Tensor:
             columns of A are linearly dependent, so that no single solution exists.
     """
     if A.ndim != 2 or Y.ndim != 2 or len(A) != len(Y):
-        raise InputError(f"ridge regression needs A (T, K) and Y (T, C) with equal T, found {tuple(A.shape)} and {tuple(Y.shape)}")
+        raise InputError(
+            f"ridge regression needs A (T, K) and Y (T, C) with equal T, found {tuple(A.shape)} and {tuple(Y.shape)}"
+        )
     if not (0 <= ridge < float("inf")):
         raise InputError(f"ridge regression needs a finite λ of at least 0, found {ridge}")
     if not (A.isfinite().all() and Y.isfinite().all()):

@@ -9,12 +9,15 @@ from typing import Any
 from broadmamba.data.conversation import near
 from broadmamba.data.spec import MODALITIES
 from broadmamba.errors import InputError
+from broadmamba.model.fusion import FUSIONS
+from broadmamba.model.sequence import SEQUENCE_MODELS
+from broadmamba.model.state_space import DISCRETISATIONS
 
 CHOICES = {
-    "ssm": ("convolution", "selective"),
-    "discretisation": ("zoh", "euler"),
+    "ssm": tuple(SEQUENCE_MODELS),
+    "discretisation": tuple(DISCRETISATIONS),
     "targets": ("labels", "reconstruct"),
-    "fusion": ("class", "gate", "scalar", "add", "concatenation", "lmf", "tfn"),
+    "fusion": tuple(FUSIONS),
 }
 """Setting → the values it may have; the first is the paper's as we read it."""
 
@@ -32,6 +35,8 @@ class BroadMambaConfig:
         position: whether positions are added (Eq. 10).
         ssm: `convolution` (Eq. 11, time-invariant) or `selective` (data-dependent, Mamba-2's form).
         discretisation: `zoh` (Eq. 2, exact) or `euler` (Eq. 3, first order); for `convolution`.
+        dt_min: smallest initial step Δ, in utterances; 1/Δ is about how far a channel remembers; for `convolution`.
+        dt_max: largest initial step.
         broad: whether there is a broad learning system; False (the ablation "w/o BLS") reads ξ̄ directly.
         n: groups of feature nodes.
         m: groups of enhancement nodes.
@@ -56,6 +61,8 @@ class BroadMambaConfig:
     position: bool = True
     ssm: str = "convolution"
     discretisation: str = "zoh"
+    dt_min: float = 0.01
+    dt_max: float = 0.5
     broad: bool = True
     n: int = 10
     m: int = 30
@@ -75,7 +82,9 @@ class BroadMambaConfig:
         for setting, known in CHOICES.items():
             value = getattr(self, setting)
             if value not in known:
-                raise InputError(f"{setting}: unknown value {value!r}; known are {', '.join(known)}{near(str(value), known)}")
+                raise InputError(
+                    f"{setting}: unknown value {value!r}; known are {', '.join(known)}{near(str(value), known)}"
+                )
         unknown = [m for m in self.widths if m not in MODALITIES]
         if unknown or not self.widths:
             raise InputError(f"widths: expected some of {', '.join(MODALITIES)}, found {', '.join(unknown) or 'none'}")

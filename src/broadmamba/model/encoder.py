@@ -11,7 +11,9 @@ from torch.nn import functional as F
 from broadmamba.model.packing import Packing
 
 
-def position_encoding(L: int, D: int, *, dtype: torch.dtype = torch.float32, device: torch.device | None = None) -> Tensor:
+def position_encoding(
+    L: int, D: int, *, dtype: torch.dtype = torch.float32, device: torch.device | None = None
+) -> Tensor:
     """Sine and cosine positions (Eq. 10), `(L, D)`; `i` runs to D/2 − 1."""
     pos = torch.arange(L, dtype=torch.float64, device=device)[:, None]
     rate = torch.exp(-math.log(10000.0) * torch.arange(0, D, 2, dtype=torch.float64, device=device) / D)
@@ -41,13 +43,13 @@ class UtteranceConvolution(nn.Module):
 
     def forward(self, x: Tensor, packing: Packing) -> Tensor:
         """`(T, d_in)` → `(T, D)`."""
-        taps = self.taps(x)
+        taps: Tensor = self.taps(x)
         if self.kernel_size == 1:
             return taps + self.bias
         reach = self.kernel_size // 2
         padded = packing.pad(taps)
         L = padded.shape[1]
-        shifted = F.pad(padded, (0, 0, reach, reach)).unflatten(-1, (self.kernel_size, -1))
+        shifted = F.pad(padded, (0, 0, reach, reach)).reshape(len(padded), L + 2 * reach, self.kernel_size, -1)
         return packing.pack(sum((shifted[:, j : j + L, j] for j in range(self.kernel_size)), start=self.bias))
 
 

@@ -103,9 +103,7 @@ class ScalarFusion(nn.Module):
 
     def forward(self, evidence: Mapping[str, Evidence]) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Fusion`."""
-        return _sum(
-            {m: e.present * e.omega.amax(-1, keepdim=True) * e.representation for m, e in evidence.items()}
-        )
+        return _sum({m: e.present * e.omega.amax(-1, keepdim=True) * e.representation for m, e in evidence.items()})
 
 
 class AddFusion(nn.Module):

@@ -19,7 +19,7 @@ class LossConfig:
     Attributes:
         norm: weight of L_norm, the ridge objective of the broad learning systems; 1 as in the paper, 0 for Fig. 6.
         ridge: λ of Eq. 14.
-        unimodal: weight of the modality classifiers' own loss, without which ω is no probability; 0 is the literal reading.
+        unimodal: weight of the modality classifiers' own loss, without which ω is no probability; 0 is literal.
         smoothing: label smoothing of the fused prediction (addition).
     """
 
@@ -30,21 +30,32 @@ class LossConfig:
 
 
 @dataclass(frozen=True)
+class RidgeTerms:
+    """What Eq. 14 is computed from, packed.
+
+    Attributes:
+        prediction: `(T, K)`, A·W_b.
+        target: `(T, K)`, what A·W_b shall reach, or None for the one-hot labels (then K = C).
+        weight: `(K, width of A)`, W_b transposed.
+    """
+
+    prediction: Tensor
+    target: Tensor | None
+    weight: Tensor
+
+
+@dataclass(frozen=True)
 class ModalityTerms:
     """What one modality's losses are computed from, packed.
 
     Attributes:
         scores: `(T, C)`, the logits of ω.
-        prediction: `(T, K)`, A·W_b.
-        target: `(T, K)` what A·W_b shall reach, or None for the one-hot labels (then K = C).
-        weight: `(K, width of A)`, W_b transposed.
+        ridge: of its broad learning system, or None where it has none.
         present: `(T,)` bool.
     """
 
     scores: Tensor
-    prediction: Tensor | None
-    target: Tensor | None
-    weight: Tensor | None
+    ridge: RidgeTerms | None
     present: Tensor
 
 
@@ -81,8 +92,8 @@ def training_loss(
         # ω is a sigmoid an emotion (Eq. 16), so its cross-entropy is the binary one, summed over the emotions.
         own = F.binary_cross_entropy_with_logits(terms.scores, one_hot, reduction="none").sum(-1)
         unimodal = unimodal + (own * rows).sum() / count
-        if terms.prediction is not None and terms.weight is not None:
-            target = one_hot if terms.target is None else terms.target
-            miss = (terms.prediction - target).square().sum(-1)
-            norm = norm + (miss * rows).sum() / count + config.ridge * terms.weight.square().sum()
+        if terms.ridge is not None:
+            target = one_hot if terms.ridge.target is None else terms.ridge.target
+            miss = (terms.ridge.prediction - target).square().sum(-1)
+            norm = norm + (miss * rows).sum() / count + config.ridge * terms.ridge.weight.square().sum()
     return Losses(emotion + config.norm * norm + config.unimodal * unimodal, emotion, norm, unimodal)

@@ -7,16 +7,15 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from broadmamba.data.batching import Batch
 from broadmamba.model.broad_learning import BroadNodes
 from broadmamba.model.config import BroadMambaConfig
 from broadmamba.model.encoder import Encoder
 from broadmamba.model.fusion import FUSIONS, Evidence
-from broadmamba.model.loss import LossConfig, Losses, ModalityTerms, training_loss
+from broadmamba.model.loss import LossConfig, Losses, ModalityTerms, RidgeTerms, training_loss
 from broadmamba.model.packing import Packing
-from broadmamba.model.sequence import build_sequence_model
+from broadmamba.model.sequence import SEQUENCE_MODELS
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class Output:
     Attributes:
         logits: `(B, L, C)` of the fused prediction.
         probabilities: `(B, L, C)`, their softmax.
-        modality_weights: `(B, L, M)`, each modality's share in the fused representation; sums to 1 where any is present.
+        modality_weights: `(B, L, M)`, each modality's share in hᶠ; sums to 1 where any is present.
         fused: `(B, L, ·)`, the fused representation hᶠ.
         modality_probabilities: `(B, L, M, C)`, each modality's own class probabilities (ω scaled to sum 1).
         packed_logits: `(T, C)`, `logits` of the utterances alone, for the loss.
@@ -47,9 +46,9 @@ class ContextLayer(nn.Module):
 
     def __init__(self, config: BroadMambaConfig) -> None:
         super().__init__()
-        self.sequence = build_sequence_model(
-            config.ssm, config.d_model, config.d_state, discretisation=config.discretisation
-        )
+        steps = {"discretisation": config.discretisation, "dt_min": config.dt_min, "dt_max": config.dt_max}
+        options = steps if config.ssm == "convolution" else {}  # a selective scan finds its steps from the data
+        self.sequence = SEQUENCE_MODELS[config.ssm](config.d_model, config.d_state, **options)
         self.residual = config.residual
         self.norm = nn.LayerNorm(config.d_model) if config.layer_norm else nn.Identity()
         self.dropout = nn.Dropout(config.dropout if config.residual else 0.0)
@@ -59,6 +58,79 @@ class ContextLayer(nn.Module):
         y = self.dropout(self.sequence(x, mask))
         out: Tensor = self.norm(x + y if self.residual else y)
         return out
+
+
+class ModalityBranch(nn.Module):
+    """One modality from features to what it brings to the fusion: the upper half of Fig. 3.
+
+    Args:
+        width: of the modality's features.
+        config: all settings.
+    """
+
+    def __init__(self, width: int, config: BroadMambaConfig) -> None:
+        super().__init__()
+        D, C = config.d_model, config.classes
+        self.encoder = Encoder(
+            width,
+            D,
+            config.kernel_size,
+            position=config.position,
+            speakers=config.speakers,
+            dropout=config.dropout,
+        )
+        self.contexts = nn.ModuleList(ContextLayer(config) for _ in range(config.depth))
+        self.broad = (
+            BroadNodes(D, n=config.n, m=config.m, d_z=config.d_z, d_h=config.d_h, random=config.random_nodes)
+            if config.broad
+            else None
+        )
+        K = D if self.broad is None else self.broad.width
+        self.representation = nn.Linear(K, D)
+        # W_b reads labels where Eq. 14 asks for them or the fusion is of read-outs; else nothing would train it.
+        reads_labels = config.fusion == "class" or (config.broad and config.targets == "labels")
+        self.readout = nn.Linear(K, C, bias=False) if reads_labels else None
+        reconstructs = config.broad and config.targets == "reconstruct"
+        self.reconstruction = nn.Linear(K, K, bias=False) if reconstructs else None
+        self.classifier = nn.Sequential(nn.Linear(D, D), nn.ReLU(), nn.Linear(D, C))
+        self.dropout = nn.Dropout(config.dropout)
+
+    def nodes(self, x: Tensor, present: Tensor, speakers: Tensor, packing: Packing) -> Tensor:
+        """From features to broad nodes A = [Zⁿ|Hᵐ], or ξ̄ itself without a broad learning system.
+
+        Args:
+            x: `(B, L, width)`.
+            present: `(B, L)` bool, where the modality is.
+            speakers: `(T,)`, packed.
+            packing: which places are utterances.
+
+        Returns:
+            `(T, K)`.
+        """
+        hidden = self.encoder(packing.pack(x), speakers, packing)
+        for layer in self.contexts:
+            # Masked after bias, positions and norm: what stands on padding would leak through the backward kernel.
+            hidden = layer(hidden * present[..., None], present)
+        xi = packing.pack(hidden)
+        return xi if self.broad is None else self.broad(xi)
+
+    def forward(self, x: Tensor, present: Tensor, speakers: Tensor, packing: Packing) -> tuple[Evidence, ModalityTerms]:
+        """Evidence for the fusion, and what this modality's losses are computed from; arguments as for `nodes`."""
+        A = self.dropout(self.nodes(x, present, speakers, packing))
+        Y = self.dropout(self.representation(A))
+        scores = self.classifier(Y)
+        R = None if self.readout is None else self.readout(A)
+        packed = packing.pack(present)
+        rows = packed[:, None].to(scores.dtype)
+        ridge = None
+        if self.reconstruction is not None:
+            ridge = RidgeTerms(self.reconstruction(A), A, self.reconstruction.weight)
+        elif self.broad is not None and self.readout is not None and R is not None:
+            ridge = RidgeTerms(R, None, self.readout.weight)
+        return (
+            Evidence(omega=scores.sigmoid() * rows, representation=Y, readout=R, present=rows),
+            ModalityTerms(scores=scores, ridge=ridge, present=packed),
+        )
 
 
 class BroadMamba(nn.Module):
@@ -79,48 +151,9 @@ class BroadMamba(nn.Module):
         super().__init__()
         self.config = config
         D, C = config.d_model, config.classes
-        self.encoders = nn.ModuleDict(
-            {
-                m: Encoder(
-                    width,
-                    D,
-                    config.kernel_size,
-                    position=config.position,
-                    speakers=config.speakers,
-                    dropout=config.dropout,
-                )
-                for m, width in config.widths.items()
-            }
-        )
-        self.contexts = nn.ModuleDict(
-            {m: nn.ModuleList(ContextLayer(config) for _ in range(config.depth)) for m in config.modalities}
-        )
-        self.nodes = nn.ModuleDict({m: self._nodes() for m in config.modalities} if config.broad else {})
-        K = self._node_width()
-        self.representations = nn.ModuleDict({m: nn.Linear(K, D) for m in config.modalities})
-        self.readouts = nn.ModuleDict({m: nn.Linear(K, C, bias=False) for m in self._readout_modalities()})
-        self.reconstructions = nn.ModuleDict(
-            {m: nn.Linear(K, K, bias=False) for m in self.nodes} if config.targets == "reconstruct" else {}
-        )
-        self.classifiers = nn.ModuleDict(
-            {m: nn.Sequential(nn.Linear(D, D), nn.ReLU(), nn.Linear(D, C)) for m in config.modalities}
-        )
+        self.branches = nn.ModuleDict({m: ModalityBranch(width, config) for m, width in config.widths.items()})
         self.fusion = FUSIONS[config.fusion](config.modalities, D, C)
         self.emotion = nn.Linear(self.fusion.width, C)
-        self.dropout = nn.Dropout(config.dropout)
-
-    def _nodes(self) -> BroadNodes:
-        c = self.config
-        return BroadNodes(c.d_model, n=c.n, m=c.m, d_z=c.d_z, d_h=c.d_h, random=c.random_nodes)
-
-    def _node_width(self) -> int:
-        c = self.config
-        return c.n * c.d_z + c.m * c.d_h if c.broad else c.d_model
-
-    def _readout_modalities(self) -> tuple[str, ...]:
-        """W_b reads labels where Eq. 14 asks for them or the fusion is of read-outs; else it would never be trained."""
-        c = self.config
-        return c.modalities if c.fusion == "class" or (c.broad and c.targets == "labels") else ()
 
     def forward(self, batch: Batch) -> Output:
         """Recognise the emotion of every utterance of a batch.
@@ -134,7 +167,10 @@ class BroadMamba(nn.Module):
         evidence: dict[str, Evidence] = {}
         terms: dict[str, ModalityTerms] = {}
         for m in self.config.modalities:
-            evidence[m], terms[m] = self._modality(m, batch, present[m], speakers, packing)
+            if m in batch.features:
+                evidence[m], terms[m] = self.branches[m](batch.features[m], present[m], speakers, packing)
+            else:
+                evidence[m] = self._nothing(len(speakers))
         h, strengths = self.fusion(evidence)
         logits = self.emotion(h)
         strength = torch.stack([strengths[m] for m in evidence], dim=-1)
@@ -146,7 +182,7 @@ class BroadMamba(nn.Module):
             fused=packing.pad(h),
             modality_probabilities=packing.pad(_shares(omega)),
             packed_logits=logits,
-            terms={m: t for m, t in terms.items() if m in batch.features},
+            terms=terms,
         )
 
     def loss(self, output: Output, batch: Batch, config: LossConfig) -> Losses:
@@ -154,10 +190,13 @@ class BroadMamba(nn.Module):
         labels = Packing(batch.mask).pack(batch.labels)
         return training_loss(output.packed_logits, labels, output.terms, config)
 
-    def nodes_of(self, batch: Batch, modality: str) -> Tensor:
+    def nodes(self, batch: Batch, modality: str) -> Tensor:
         """A = [Zⁿ|Hᵐ] `(T, K)` of one modality, packed: the rows that `solve_ridge` (Eq. 15) fits W_b on."""
         packing = Packing(batch.mask)
-        return self._broad(modality, batch, self._present(batch)[modality], packing.pack(batch.speakers), packing)
+        branch = self.branches[modality]
+        assert isinstance(branch, ModalityBranch)
+        present = self._present(batch)[modality]
+        return branch.nodes(batch.features[modality], present, packing.pack(batch.speakers), packing)
 
     def _present(self, batch: Batch) -> dict[str, Tensor]:
         """Modality → `(B, L)` bool, with whole modalities dropped at random in training."""
@@ -173,46 +212,12 @@ class BroadMamba(nn.Module):
             present[m] = present[m] & kept[:, None]
         return present
 
-    def _broad(self, m: str, batch: Batch, present: Tensor, speakers: Tensor, packing: Packing) -> Tensor:
-        """One modality from features to broad nodes A `(T, K)`."""
-        x = self.encoders[m](packing.pack(batch.features[m]), speakers, packing)
-        for layer in self.contexts[m]:  # type: ignore[union-attr] # a ModuleList
-            # Masked after bias, positions and norm: what stands on padding would leak through the backward kernel.
-            x = layer(x * present[..., None], present)
-        xi = packing.pack(x)
-        return self.nodes[m](xi) if self.config.broad else xi
-
-    def _modality(
-        self, m: str, batch: Batch, present: Tensor, speakers: Tensor, packing: Packing
-    ) -> tuple[Evidence, ModalityTerms]:
-        """One modality from features to what it brings to the fusion and to the loss."""
-        packed = packing.pack(present)
-        if m not in batch.features:
-            return self._absent(packed)
-        A = self.dropout(self._broad(m, batch, present, speakers, packing))
-        Y = self.dropout(self.representations[m](A))
-        scores = self.classifiers[m](Y)
-        R = self.readouts[m](A) if m in self.readouts else None
-        prediction, weight, target = R, None, None
-        if m in self.reconstructions:
-            prediction, weight, target = self.reconstructions[m](A), self.reconstructions[m].weight, A
-        elif self.config.broad and R is not None:
-            weight = self.readouts[m].weight
-        rows = packed[:, None].to(scores.dtype)
-        return (
-            Evidence(omega=scores.sigmoid() * rows, representation=Y, readout=R, present=rows),
-            ModalityTerms(scores=scores, prediction=prediction, target=target, weight=weight, present=packed),  # type: ignore[arg-type]
-        )
-
-    def _absent(self, present: Tensor) -> tuple[Evidence, ModalityTerms]:
-        """The evidence of a modality that the batch does not have: nothing."""
+    def _nothing(self, utterances: int) -> Evidence:
+        """The evidence of a modality that the batch does not have."""
         like = self.emotion.weight
-        zeros_c = like.new_zeros(len(present), self.config.classes)
-        zeros_d = like.new_zeros(len(present), self.config.d_model)
-        return (
-            Evidence(omega=zeros_c, representation=zeros_d, readout=zeros_c, present=zeros_c[:, :1]),
-            ModalityTerms(scores=zeros_c, prediction=None, target=None, weight=None, present=present),
-        )
+        per_class = like.new_zeros(utterances, self.config.classes)
+        per_channel = like.new_zeros(utterances, self.config.d_model)
+        return Evidence(omega=per_class, representation=per_channel, readout=per_class, present=per_class[:, :1])
 
 
 def _shares(strength: Tensor) -> Tensor:

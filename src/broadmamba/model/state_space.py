@@ -149,9 +149,7 @@ class DiagonalSSM(nn.Module):
                 f"{near(discretisation, list(DISCRETISATIONS))}"
             )
         if d_state < 2 or d_state % 2:
-            raise InputError(
-                f"d_state: expected an even number of at least 2 (conjugate pairs), found {d_state}"
-            )
+            raise InputError(f"d_state: expected an even number of at least 2 (conjugate pairs), found {d_state}")
         if not 0 < dt_min <= dt_max:
             raise InputError(f"expected 0 < dt_min <= dt_max, found dt_min={dt_min} and dt_max={dt_max}")
         self.discretisation = discretisation
@@ -168,9 +166,7 @@ class DiagonalSSM(nn.Module):
         step = self.log_step.exp().unsqueeze(-1)
         decay = -self.log_decay.exp()
         rate_real, rate_imag = decay * step, self.frequency * step
-        in_real, in_imag = DISCRETISATIONS[self.discretisation](
-            decay, self.frequency, rate_real, rate_imag, step
-        )
+        in_real, in_imag = DISCRETISATIONS[self.discretisation](decay, self.frequency, rate_real, rate_imag, step)
         out_real, out_imag = self.output.unbind(-1)
         return Terms(
             rate_real,
@@ -195,9 +191,7 @@ class DiagonalSSM(nn.Module):
         real, imag = powers(terms, torch.arange(0, rows * width, width, device=self.skip.device))
         gain_real, gain_imag = 2 * terms.gain_real.unsqueeze(-2), 2 * terms.gain_imag.unsqueeze(-2)
         # Re(ab) = Re a Re b - Im a Im b, summed over the states: one product of real matrices.
-        coarse = torch.cat(
-            (real * gain_real - imag * gain_imag, -(real * gain_imag) - imag * gain_real), dim=-1
-        )
+        coarse = torch.cat((real * gain_real - imag * gain_imag, -(real * gain_imag) - imag * gain_real), dim=-1)
         fine = torch.cat((fine_real, fine_imag), dim=-1)
         kernel = torch.bmm(coarse.flatten(0, 1), fine.flatten(0, 1).transpose(1, 2))
         return kernel.view(*terms.rate_real.shape[:2], rows * width)[..., :length]

@@ -1,1 +1,1 @@
-
+"""A conversation in, predictions out."""

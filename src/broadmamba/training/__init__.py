@@ -1,1 +1,1 @@
-
+"""Training, selection on dev, checkpoints and run folders."""

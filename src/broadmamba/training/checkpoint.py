@@ -1,0 +1,183 @@
+"""The one checkpoint format: a folder with `config.json`, `model.safetensors` and a model card, `README.md`.
+
+Everything that gives a number its meaning is inside: the order of labels, the specs of the features, and their
+normalisation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from broadmamba.data.batching import Prepared, prepare
+from broadmamba.data.conversation import Conversation, LabelSet
+from broadmamba.data.corpus import Feature, Split
+from broadmamba.data.normalise import Normaliser
+from broadmamba.data.spec import FeatureSpec
+from broadmamba.errors import BroadMambaError, CheckpointError, IncompatibleError, InputError
+from broadmamba.evaluation.scoring import Scores, score
+from broadmamba.model.config import BroadMambaConfig
+from broadmamba.model.network import BroadMamba
+from broadmamba.storage import map_arrays, read_json, save_arrays, write_json, write_text
+from broadmamba.training.card import model_card
+
+FORMAT = "broadmamba-model"
+VERSION = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A trained model with all that it needs to be used.
+
+    Attributes:
+        model: the network, in evaluation mode.
+        labels: the order of classes.
+        features: modality → specs of its features, side by side in this order.
+        normalisers: modality → what was fitted on the training split.
+        provenance: corpus, settings, seed, versions and dev figures; only told, never read back.
+    """
+
+    model: BroadMamba
+    labels: LabelSet
+    features: Mapping[str, tuple[FeatureSpec, ...]]
+    normalisers: Mapping[str, Normaliser]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The modalities in their fixed order."""
+        return self.model.config.modalities
+
+    def prepare(self, conversations: Sequence[Conversation], features: Mapping[str, Feature]) -> Prepared:
+        """Check that features fit this model, and normalise them.
+
+        Args:
+            conversations: what the rows of the features belong to.
+            features: by name; a modality of which none is given is missing throughout.
+
+        Raises:
+            IncompatibleError: a feature has another spec, part of a modality is missing, or all of them are.
+        """
+        given = select_features(self.features, features)
+        if not given:
+            names = ", ".join(spec.name for specs in self.features.values() for spec in specs)
+            raise IncompatibleError(f"the model reads {names}; found {', '.join(features) or 'no feature'}")
+        return prepare(conversations, self.labels, self.normalisers, given)
+
+    def prepare_split(self, split: Split) -> Prepared:
+        """Check that a split of a corpus fits this model, and prepare it.
+
+        Raises:
+            IncompatibleError: the labels differ in name or order, or see `prepare`.
+        """
+        if split.labels != self.labels:
+            raise IncompatibleError(
+                f"the model knows the labels {', '.join(self.labels)} in this order, "
+                f"the corpus has {', '.join(split.labels)}"
+            )
+        return self.prepare(split.conversations, split.features)
+
+    def score(self, prepared: Prepared) -> Scores:
+        """Predictions for prepared conversations."""
+        return score(self.model, prepared, self.modalities)
+
+    def save(self, path: Path | str) -> None:
+        """Write the folder; `config.json` comes last, so that a folder that has one is whole."""
+        path = Path(path)
+        arrays = {f"model.{k}": v.detach().cpu().numpy() for k, v in self.model.state_dict().items()}
+        for m, normaliser in self.normalisers.items():
+            arrays |= {f"normaliser.{m}.mean": normaliser.mean, f"normaliser.{m}.scale": normaliser.scale}
+        save_arrays(path / "model.safetensors", arrays)
+        write_text(path / "README.md", model_card(self.labels, self.features, self.provenance))
+        write_json(
+            path / "config.json",
+            {
+                "format": FORMAT,
+                "version": VERSION,
+                "labels": list(self.labels),
+                "features": {m: [spec.to_dict() for spec in specs] for m, specs in self.features.items()},
+                "model": self.model.config.to_dict(),
+                "provenance": dict(self.provenance),
+            },
+        )
+
+    @classmethod
+    def load(cls, path: Path | str) -> Checkpoint:
+        """Read what `save` wrote.
+
+        Raises:
+            CheckpointError: the folder is no checkpoint, or is damaged.
+        """
+        path = Path(path)
+        if not (path / "config.json").is_file():
+            raise CheckpointError(f"{path}: expected a model folder with config.json, found none")
+        try:
+            values = read_json(path / "config.json")
+            if not isinstance(values, dict) or (values.get("format"), values.get("version")) != (
+                FORMAT,
+                VERSION,
+            ):
+                raise InputError(f"expected format {FORMAT!r} version {VERSION}")
+            config = BroadMambaConfig.from_dict(values["model"])
+            features = {m: tuple(map(FeatureSpec.from_dict, specs)) for m, specs in values["features"].items()}
+            arrays = map_arrays(path / "model.safetensors")
+            model = BroadMamba(config)
+            model.load_state_dict(_tensors(arrays, "model."))
+            normalisers = {
+                m: Normaliser(*(np.array(arrays[f"normaliser.{m}.{part}"]) for part in ("mean", "scale")))
+                for m in config.modalities
+            }
+            labels = LabelSet(values["labels"])
+        except (BroadMambaError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise CheckpointError(f"{path}: damaged or of another version: {reason[:300]}") from None
+        return cls(model.eval(), labels, features, normalisers, values.get("provenance", {}))
+
+
+def select_features(
+    wanted: Mapping[str, Sequence[FeatureSpec]], found: Mapping[str, Feature]
+) -> dict[str, NDArray[np.float32]]:
+    """Put the features of each modality side by side.
+
+    Args:
+        wanted: modality → specs.
+        found: features by name.
+
+    Returns:
+        Modality → `(U, width)`; a modality of which no feature was found is left out.
+
+    Raises:
+        IncompatibleError: a feature of the same name has another spec, or only part of a modality is there.
+    """
+    chosen: dict[str, NDArray[np.float32]] = {}
+    for m, specs in wanted.items():
+        missing = [spec.name for spec in specs if spec.name not in found]
+        if len(missing) == len(specs):
+            continue
+        if missing:
+            raise IncompatibleError(
+                f"{m} needs {', '.join(s.name for s in specs)} together; {', '.join(missing)} is not there"
+            )
+        for spec in specs:
+            other = found[spec.name].spec
+            if identity(other) != identity(spec):
+                raise IncompatibleError(
+                    f"feature {spec.name!r}: the model was trained on {spec.describe()}, found {other.describe()}"
+                )
+        chosen[m] = np.concatenate([found[spec.name].values for spec in specs], axis=1)
+    return chosen
+
+
+def identity(spec: FeatureSpec) -> tuple[object, ...]:
+    """What two specs must share for a model to read the one in place of the other."""
+    return (spec.name, spec.modality, spec.width, spec.pooling, spec.sha256, spec.columns)
+
+
+def _tensors(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, torch.Tensor]:
+    return {k.removeprefix(prefix): torch.tensor(np.array(v)) for k, v in arrays.items() if k.startswith(prefix)}

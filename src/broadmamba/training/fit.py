@@ -1,0 +1,269 @@
+"""Training one model: gradient steps on train, selection on dev, and nothing else.
+
+`fit` takes a corpus and reads its `train` and `dev` splits by these names. There is no argument through which the
+test split could reach it.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from broadmamba.data.batching import Prepared
+from broadmamba.data.corpus import Corpus, Split
+from broadmamba.data.normalise import Normaliser
+from broadmamba.data.spec import MODALITIES, FeatureSpec
+from broadmamba.errors import CheckpointError, InputError
+from broadmamba.evaluation.metrics import Metrics
+from broadmamba.evaluation.scoring import evaluate
+from broadmamba.model.network import BroadMamba
+from broadmamba.storage import atomic_write
+from broadmamba.training.checkpoint import Checkpoint, select_features
+from broadmamba.training.config import TrainingConfig
+
+SAVE_EVERY = 10.0
+"""Seconds between saved states: what a kill may cost."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one pass over the training split gave.
+
+    Attributes:
+        epoch: from 1.
+        loss: mean of each term of Eq. 18 over the steps.
+        dev: figures of the model that selection looks at.
+    """
+
+    epoch: int
+    loss: Mapping[str, float]
+    dev: Mapping[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """The selected model and how it came about.
+
+    Attributes:
+        checkpoint: of the epoch with the best dev W-F1, the earliest of equals.
+        epoch: which that was.
+        dev: its figures.
+        history: every epoch.
+    """
+
+    checkpoint: Checkpoint
+    epoch: int
+    dev: Metrics
+    history: tuple[Epoch, ...]
+
+
+def fit(
+    corpus: Corpus,
+    config: TrainingConfig,
+    *,
+    seed: int = 0,
+    state: Path | None = None,
+    on_epoch: Callable[[Epoch], None] | None = None,
+) -> Fitted:
+    """Train one model.
+
+    Args:
+        corpus: with splits `train` and `dev`.
+        config: all settings.
+        seed: of weights, dropout and the order of batches.
+        state: file in which unfinished training is kept; if it exists, training goes on from there, to the same
+            result, bit for bit, as if it had not been interrupted.
+        on_epoch: told after each epoch.
+
+    Raises:
+        InputError: the corpus lacks a split, a feature or labels.
+    """
+    train, dev = corpus.split("train"), corpus.split("dev")
+    specs = choose_features(train, config)
+    blank = _blank_checkpoint(train, specs, config, seed)
+    trainer = _Trainer(blank, blank.prepare_split(train), blank.prepare_split(dev), config, seed)
+    if state is not None and state.exists():
+        trainer.load(state)
+    saved = time.monotonic()
+    while not trainer.finished:
+        record = trainer.run_epoch()
+        if on_epoch:
+            on_epoch(record)
+        if state is not None and time.monotonic() - saved > SAVE_EVERY:
+            trainer.save(state)
+            saved = time.monotonic()
+    return trainer.result()
+
+
+def choose_features(split: Split, config: TrainingConfig) -> dict[str, tuple[FeatureSpec, ...]]:
+    """Modality → the features to train on, as the settings name them, or all that the corpus has.
+
+    Raises:
+        InputError: a feature is not in the corpus or belongs to another modality, or there is none at all.
+    """
+    names = dict(config.features)
+    if not names:
+        for feature in split.features.values():
+            names[feature.spec.modality] = (*names.get(feature.spec.modality, ()), feature.spec.name)
+    if not names:
+        raise InputError(
+            "the corpus has no features yet; extract one first, such as: broadmamba extract CORPUS --text minilm"
+        )
+    for modality, wanted in names.items():
+        for name in wanted:
+            if name not in split.features:
+                raise InputError(f"the corpus has no feature {name!r}; it has {', '.join(split.features) or 'none'}")
+            if split.features[name].spec.modality != modality:
+                raise InputError(f"feature {name!r} is {split.features[name].spec.modality}, not {modality}")
+    return {m: tuple(split.features[name].spec for name in names[m]) for m in MODALITIES if names.get(m)}
+
+
+def _blank_checkpoint(
+    train: Split, specs: Mapping[str, tuple[FeatureSpec, ...]], config: TrainingConfig, seed: int
+) -> Checkpoint:
+    """An untrained model, with the normalisation measured on the training split."""
+    normalisers = {m: Normaliser.fit(x, m) for m, x in select_features(specs, train.features).items()}
+    widths = {m: sum(spec.width for spec in specs[m]) for m in specs}
+    torch.manual_seed(seed)
+    model = BroadMamba(config.model_config(widths, len(train.labels)))
+    return Checkpoint(model, train.labels, specs, normalisers)
+
+
+class _Trainer:
+    """The state of a training, and its steps."""
+
+    def __init__(self, blank: Checkpoint, train: Prepared, dev: Prepared, config: TrainingConfig, seed: int) -> None:
+        if not (train.labels >= 0).any() or not (dev.labels >= 0).any():
+            raise InputError("training needs labelled utterances in both train and dev")
+        self.blank, self.train, self.dev, self.config = blank, train, dev, config
+        self.model = blank.model
+        self.averaged = (
+            AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.average))  # type: ignore[no-untyped-call]
+            if config.average
+            else None
+        )
+        self.order = torch.Generator().manual_seed(seed)
+        state_space = [p for n, p in self.model.named_parameters() if ".sequence." in n and p.requires_grad]
+        others = [p for n, p in self.model.named_parameters() if ".sequence." not in n and p.requires_grad]
+        self.optimizer = torch.optim.AdamW(
+            [
+                {"params": state_space, "weight_decay": 0.0},
+                {"params": others, "weight_decay": config.weight_decay},
+            ],
+            lr=config.learning_rate,
+            fused=True,
+        )
+        steps = config.epochs * math.ceil(len(train.lengths) / config.batch_size)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda step: warm_cosine(step, steps))
+        self.history: list[Epoch] = []
+        self.best: dict[str, torch.Tensor] = {}
+        self.best_epoch = 0
+
+    @property
+    def finished(self) -> bool:
+        done = len(self.history)
+        return done >= self.config.epochs or done - self.best_epoch >= self.config.patience
+
+    def run_epoch(self) -> Epoch:
+        """One pass over train, one look at dev."""
+        loss = self._pass()
+        metrics = self._measure(self._kept())
+        dev = {"weighted_f1": metrics.weighted_f1, "accuracy": metrics.accuracy}
+        best = max((e.dev["weighted_f1"] for e in self.history), default=-1.0)
+        record = Epoch(len(self.history) + 1, loss, dev)
+        self.history.append(record)
+        if metrics.weighted_f1 > best:
+            self.best_epoch = record.epoch
+            self.best = {k: v.detach().clone() for k, v in self._kept().state_dict().items()}
+        return record
+
+    def _pass(self) -> dict[str, float]:
+        self.model.train()
+        sums = {"total": 0.0, "emotion": 0.0, "norm": 0.0, "unimodal": 0.0}
+        steps = 0
+        for _, batch in self.train.batches(self.config.batch_size, self.order):
+            losses = self.model.loss(self.model(batch), batch, self.config.loss)
+            if not losses.total.isfinite():
+                raise InputError(
+                    f"training broke down: the loss is {losses.total.item()} in epoch {len(self.history) + 1}; a lower learning rate may help"
+                )
+            self.optimizer.zero_grad()
+            losses.total.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+            self.optimizer.step()
+            self.schedule.step()
+            if self.averaged is not None:
+                self.averaged.update_parameters(self.model)
+            for name in sums:
+                sums[name] += getattr(losses, name).item()
+            steps += 1
+        return {name: value / steps for name, value in sums.items()}
+
+    def _kept(self) -> BroadMamba:
+        """The model that dev judges: the running mean of weights, or the weights themselves."""
+        kept = self.model if self.averaged is None else self.averaged.module
+        assert isinstance(kept, BroadMamba)
+        return kept
+
+    def _measure(self, model: BroadMamba) -> Metrics:
+        return evaluate(model.eval(), self.dev, self.blank.labels, model.config.modalities)
+
+    def result(self) -> Fitted:
+        """The model of the best epoch."""
+        self.model.load_state_dict(self.best)
+        return Fitted(self.blank, self.best_epoch, self._measure(self.model), tuple(self.history))
+
+    def save(self, path: Path) -> None:
+        """Keep everything that the next step depends on."""
+        content = {
+            "model": self.model.state_dict(),
+            "averaged": self.averaged.state_dict() if self.averaged is not None else None,
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "order": self.order.get_state(),
+            "random": torch.get_rng_state(),
+            "best": self.best,
+            "best_epoch": self.best_epoch,
+            "history": [asdict(e) for e in self.history],
+        }
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        with atomic_write(path) as file:
+            file.write(buffer.getbuffer())
+
+    def load(self, path: Path) -> None:
+        """Go back to what `save` kept.
+
+        Raises:
+            CheckpointError: the file is damaged or of another training.
+        """
+        try:
+            content: dict[str, Any] = torch.load(path, weights_only=True)
+            self.model.load_state_dict(content["model"])
+            if self.averaged is not None:
+                self.averaged.load_state_dict(content["averaged"])
+            self.optimizer.load_state_dict(content["optimizer"])
+            self.schedule.load_state_dict(content["schedule"])
+            self.order.set_state(content["order"])
+            torch.set_rng_state(content["random"])
+            self.best, self.best_epoch = content["best"], content["best_epoch"]
+            self.history = [Epoch(**e) for e in content["history"]]
+        except Exception as error:  # torch.load raises many kinds; each means the same here
+            raise CheckpointError(
+                f"{path}: this saved state cannot be read ({type(error).__name__}); remove it to start anew"
+            ) from None
+
+
+def warm_cosine(step: int, steps: int) -> float:
+    """Share of the highest learning rate: up over the first tenth, then down along a cosine to zero."""
+    warm = min(1.0, (step + 1) / max(1.0, 0.1 * steps))
+    return warm * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))

@@ -1,0 +1,153 @@
+"""A run folder: one training a seed, each finished, resumed or begun; and the summary over seeds.
+
+RUNS/config.json                 settings, corpus and features: one folder holds one experiment
+RUNS/seed-0/metrics.jsonl        every epoch
+RUNS/seed-0/environment.json     versions and machine
+RUNS/seed-0/model/               the selected model
+RUNS/seed-0/results.json         dev and test figures; it is there once the seed is finished
+RUNS/summary.json                mean and standard deviation over the finished seeds
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from broadmamba.data.corpus import Corpus
+from broadmamba.errors import InputError
+from broadmamba.storage import read_json, write_json, write_jsonl
+from broadmamba.training.config import TrainingConfig
+from broadmamba.training.environment import environment
+from broadmamba.training.fit import Epoch, choose_features, fit
+from broadmamba.training.report import report_split
+
+SELECTION = "best weighted F1 on dev; the test split is scored once, afterwards"
+
+
+def train_seeds(
+    corpus: Corpus,
+    config: TrainingConfig,
+    seeds: Sequence[int],
+    out: Path | str,
+    *,
+    on_epoch: Callable[[int, Epoch], None] | None = None,
+) -> dict[str, Any]:
+    """Train one model a seed and summarise.
+
+    Finished seeds are not trained again, unfinished ones go on where they stopped. Two processes may work on
+    different seeds of one folder at the same time.
+
+    Args:
+        corpus: with splits train, dev and, to be reported on, test.
+        config: all settings.
+        seeds: declared beforehand.
+        out: the run folder.
+        on_epoch: told the seed and the epoch.
+
+    Returns:
+        The summary, as in `summary.json`.
+
+    Raises:
+        InputError: the folder holds another experiment.
+    """
+    out = Path(out)
+    experiment = describe(corpus, config)
+    _claim(out, experiment)
+    for seed in seeds:
+        folder = out / f"seed-{seed}"
+        if not (folder / "results.json").is_file():
+            _train_seed(corpus, config, seed, folder, experiment, on_epoch)
+    summary = summarise(out)
+    write_json(out / "summary.json", summary)
+    return summary
+
+
+def describe(corpus: Corpus, config: TrainingConfig) -> dict[str, Any]:
+    """What makes one experiment: the corpus, the specs of its features, the settings, and how models are selected."""
+    specs = choose_features(corpus.split("train"), config)
+    return {
+        "corpus": {
+            "name": corpus.name,
+            "labels": list(corpus.labels),
+            "utterances": {name: len(corpus.split(name).utterances) for name in corpus.splits},
+        },
+        "features": {m: [spec.to_dict() for spec in chosen] for m, chosen in specs.items()},
+        "training": config.to_dict(),
+        "selection": SELECTION,
+    }
+
+
+def summarise(out: Path | str) -> dict[str, Any]:
+    """Mean and standard deviation (n − 1) over the finished seeds of a run folder.
+
+    Raises:
+        InputError: no seed is finished.
+    """
+    out = Path(out)
+    results = {int(path.parent.name.removeprefix("seed-")): read_json(path) for path in out.glob("seed-*/results.json")}
+    if not results:
+        raise InputError(f"{out}: expected finished seeds (seed-*/results.json), found none")
+    by_split: dict[str, Any] = {}
+    for split in ("dev", "test"):
+        values = [results[seed][split] for seed in sorted(results) if split in results[seed]]
+        if values:
+            by_split[split] = _spread(values)
+    return {"seeds": sorted(results), **by_split, "selection": SELECTION}
+
+
+def _train_seed(
+    corpus: Corpus,
+    config: TrainingConfig,
+    seed: int,
+    folder: Path,
+    experiment: Mapping[str, Any],
+    on_epoch: Callable[[int, Epoch], None] | None,
+) -> None:
+    state = folder / "state.pt"
+    folder.mkdir(parents=True, exist_ok=True)
+    begun = time.perf_counter()
+    fitted = fit(corpus, config, seed=seed, state=state, on_epoch=on_epoch and (lambda e: on_epoch(seed, e)))
+    seconds = time.perf_counter() - begun
+    reports: dict[str, Any] = {
+        name: report_split(fitted.checkpoint, corpus, name) for name in ("dev", "test") if name in corpus.splits
+    }
+    results: dict[str, Any] = {"seed": seed, "epoch": fitted.epoch, "training_seconds": seconds, **reports}
+    provenance = {**experiment, "seed": seed, "environment": environment(), "results": results}
+    replace(fitted.checkpoint, provenance=provenance).save(folder / "model")
+    write_jsonl(folder / "metrics.jsonl", [asdict(e) for e in fitted.history])
+    write_json(folder / "environment.json", environment())
+    write_json(folder / "results.json", results)  # last: it says that the seed is finished
+    state.unlink(missing_ok=True)
+
+
+def _claim(out: Path, experiment: Mapping[str, Any]) -> None:
+    """Make the folder this experiment's, or check that it is."""
+    path = out / "config.json"
+    if not path.exists():
+        write_json(path, experiment)
+    found = read_json(path)
+    differing = [key for key in experiment if found.get(key) != experiment[key]]
+    if differing:
+        raise InputError(
+            f"{out}: holds runs of another experiment (its {', '.join(differing)} differ); choose another folder"
+        )
+
+
+def _spread(values: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Mean, standard deviation and every value of each figure; classes are one level deeper."""
+    spread: dict[str, Any] = {}
+    for key, first in values[0].items():
+        column = [value[key] for value in values]
+        if isinstance(first, Mapping):
+            spread[key] = _spread(column)
+        elif isinstance(first, (int, float)):
+            spread[key] = {
+                "mean": statistics.fmean(column),
+                "sd": statistics.stdev(column) if len(column) > 1 else 0.0,
+                "values": column,
+            }
+    return spread
