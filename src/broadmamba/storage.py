@@ -95,9 +95,7 @@ def read_text(path: Path | str) -> str:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path}: expected UTF-8 text, found other bytes at position {error.start}"
-        ) from None
+        raise InputError(f"{path}: expected UTF-8 text, found other bytes at position {error.start}") from None
     if "\x00" in text:
         raise InputError(f"{path}: expected text, found binary content (a NUL byte at {text.index(chr(0))})")
     return text
@@ -138,9 +136,7 @@ def read_jsonl(path: Path | str) -> Iterator[tuple[int, dict[str, Any]]]:
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise InputError(
-                f"{path}, line {number}: expected a JSON object, found {line[:40]!r} ({error})"
-            ) from None
+            raise InputError(f"{path}, line {number}: expected a JSON object, found {line[:40]!r} ({error})") from None
         if not isinstance(row, dict):
             raise InputError(f"{path}, line {number}: expected a JSON object, found {type(row).__name__}")
         yield number, row
@@ -181,9 +177,7 @@ def map_arrays(path: Path | str) -> dict[str, NDArray[Any]]:
         with safe_open(path, framework="numpy") as checked:  # checks the header against the file's length
             names = set(checked.keys())
     except (SafetensorError, OSError, ValueError) as error:
-        raise InputError(
-            f"{path}: expected a whole safetensors file, found a damaged one ({error})"
-        ) from None
+        raise InputError(f"{path}: expected a whole safetensors file, found a damaged one ({error})") from None
     with path.open("rb") as file:
         start = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(start))
@@ -191,15 +185,11 @@ def map_arrays(path: Path | str) -> dict[str, NDArray[Any]]:
     for name in sorted(names):
         entry = header[name]
         if entry["dtype"] not in _DTYPES:
-            raise InputError(
-                f"{path}: tensor {name!r} is {entry['dtype']}, expected one of {', '.join(_DTYPES)}"
-            )
+            raise InputError(f"{path}: tensor {name!r} is {entry['dtype']}, expected one of {', '.join(_DTYPES)}")
         shape = tuple(entry["shape"])
         if 0 in shape:
             arrays[name] = np.empty(shape, dtype=_DTYPES[entry["dtype"]])
         else:
             offset = 8 + start + entry["data_offsets"][0]
-            arrays[name] = np.memmap(
-                path, dtype=_DTYPES[entry["dtype"]], mode="r", offset=offset, shape=shape
-            )
+            arrays[name] = np.memmap(path, dtype=_DTYPES[entry["dtype"]], mode="r", offset=offset, shape=shape)
     return arrays

@@ -46,9 +46,7 @@ class Conversation:
     def speaker_indices(self) -> list[int]:
         """Speakers numbered from 0 in the order in which they first speak; an unknown speaker is -1."""
         numbers: dict[str, int] = {}
-        return [
-            -1 if u.speaker is None else numbers.setdefault(u.speaker, len(numbers)) for u in self.utterances
-        ]
+        return [-1 if u.speaker is None else numbers.setdefault(u.speaker, len(numbers)) for u in self.utterances]
 
 
 @dataclass(frozen=True, slots=True)

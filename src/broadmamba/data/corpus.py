@@ -50,11 +50,7 @@ class Feature:
     values: NDArray[np.float32]
 
     def __post_init__(self) -> None:
-        if (
-            self.values.dtype != np.float32
-            or self.values.ndim != 2
-            or self.values.shape[1] != self.spec.width
-        ):
+        if self.values.dtype != np.float32 or self.values.ndim != 2 or self.values.shape[1] != self.spec.width:
             raise InputError(
                 f"feature {self.spec.name!r}: expected float32 (utterances, {self.spec.width}), "
                 f"found {self.values.dtype} {self.values.shape}"
@@ -79,9 +75,7 @@ class Feature:
         if not _FEATURE_NAME.fullmatch(self.spec.name):
             raise InputError(f"{name}: a feature's name has only letters, digits, '_', '-' and '.'")
         if len(self.values) != len(ids):
-            raise InputError(
-                f"{name}: {len(self.values)} rows, expected one for each of {len(ids)} utterances"
-            )
+            raise InputError(f"{name}: {len(self.values)} rows, expected one for each of {len(ids)} utterances")
         if self.spec.gaps and self.spec.modality == "text":
             raise InputError(f"{name}: its spec allows gaps in a row, but a text encoder leaves none")
         if np.isfinite(self.values).all():
@@ -275,8 +269,7 @@ class Corpus:
         if all(before.stop == after.start for before, after in pairwise(rows)):
             rows = [slice(rows[0].start, rows[-1].stop)]
         features = {
-            key: Feature(feature.spec, _take_rows(feature.values, rows))
-            for key, feature in self.features.items()
+            key: Feature(feature.spec, _take_rows(feature.values, rows)) for key, feature in self.features.items()
         }
         return Split(name, self.labels, tuple(conversation for conversation, _ in chosen), features)
 
@@ -303,9 +296,7 @@ def _check_utterance(u: Utterance, labels: LabelSet) -> None:
         "".join((u.id, u.text, u.speaker or "")).encode()
     except UnicodeEncodeError as error:
         half = error.object[error.start]
-        raise InputError(
-            f"utterance {u.id!r}: expected whole Unicode, found half a character {half!r}"
-        ) from None
+        raise InputError(f"utterance {u.id!r}: expected whole Unicode, found half a character {half!r}") from None
 
 
 def _check_splits(splits: Mapping[str, Sequence[str]], known: set[str]) -> None:

@@ -117,9 +117,7 @@ def map_feature(folder: Path, spec: FeatureSpec) -> NDArray[np.float32]:
     if values is None:
         raise InputError(f"{path}: expected a tensor named 'values', found none")
     if values.dtype != np.float32 or values.ndim != 2 or values.shape[1] != spec.width:
-        raise InputError(
-            f"{path}: expected float32 (utterances, {spec.width}), found {values.dtype} {values.shape}"
-        )
+        raise InputError(f"{path}: expected float32 (utterances, {spec.width}), found {values.dtype} {values.shape}")
     return np.asarray(values)
 
 

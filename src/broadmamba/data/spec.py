@@ -48,9 +48,7 @@ class FeatureSpec:
         if self.width < 1:
             raise InputError(f"feature {self.name!r}: its width must be at least 1, found {self.width}")
         if self.columns and len(self.columns) != self.width:
-            raise InputError(
-                f"feature {self.name!r}: {len(self.columns)} column names for a width of {self.width}"
-            )
+            raise InputError(f"feature {self.name!r}: {len(self.columns)} column names for a width of {self.width}")
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -64,14 +62,8 @@ class FeatureSpec:
             InputError: a field is missing, unknown or of another type.
         """
         known = {field.name for field in fields(cls)}
-        if (
-            not isinstance(values, Mapping)
-            or set(values) - known
-            or not {"name", "modality", "width"} <= set(values)
-        ):
-            raise InputError(
-                f"a feature spec has name, modality and width, and may have {', '.join(sorted(known))}"
-            )
+        if not isinstance(values, Mapping) or set(values) - known or not {"name", "modality", "width"} <= set(values):
+            raise InputError(f"a feature spec has name, modality and width, and may have {', '.join(sorted(known))}")
         kinds = {"width": int, "columns": list, "trained_on_labels": bool, "gaps": bool}
         for key, value in values.items():
             if not isinstance(value, kinds.get(key, str)) or (key == "width" and isinstance(value, bool)):

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -34,8 +33,8 @@ class Evidence:
     present: Tensor
 
 
-class Fusion(Protocol):
-    """How a fusion is built and called.
+class Fusion(nn.Module):
+    """What all fusions share.
 
     Args:
         modalities: names in their order.
@@ -44,17 +43,23 @@ class Fusion(Protocol):
     """
 
     width: int
-    """Width of the fused representation."""
+    """Width of the fused representation h."""
 
-    def __init__(self, modalities: Sequence[str], D: int, C: int) -> None: ...
+    def __init__(self, modalities: Sequence[str], D: int, C: int) -> None:
+        super().__init__()
+        self.width = D
 
-    def __call__(self, evidence: Mapping[str, Evidence]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Fuse.
+    def forward(self, evidence: Mapping[str, Evidence]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Fuse the evidence of all modalities; one that the batch does not have comes as zeros.
 
         Returns:
             h `(T, width)`; and modality → `(T,)`, the mean size of its term.
         """
-        ...
+        raise NotImplementedError
+
+    def classifier(self, C: int) -> nn.Linear:
+        """A fresh emotion classifier for h."""
+        return nn.Linear(self.width, C)
 
 
 def _sum(terms: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -62,11 +67,13 @@ def _sum(terms: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
     return torch.stack(list(terms.values())).sum(0), {m: term.abs().mean(-1) for m, term in terms.items()}
 
 
-class ClassFusion(nn.Module):
+class ClassFusion(Fusion):
     """Probability guidance, reading `class`: h = Σ ω ⊙ R, evidence for a class weighted by its probability."""
 
+    SCALE = 8.0
+
     def __init__(self, modalities: Sequence[str], D: int, C: int) -> None:
-        super().__init__()
+        super().__init__(modalities, D, C)
         self.width = C
 
     def forward(self, evidence: Mapping[str, Evidence]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -77,13 +84,20 @@ class ClassFusion(nn.Module):
             terms[m] = e.present * e.omega * e.readout
         return _sum(terms)
 
+    def classifier(self, C: int) -> nn.Linear:
+        """Starts as a scaled identity: h is already evidence by class, of at most about 1, and logits are larger."""
+        linear = nn.Linear(C, C)
+        with torch.no_grad():
+            linear.weight.copy_(self.SCALE * torch.eye(C))
+            linear.bias.zero_()
+        return linear
 
-class GateFusion(nn.Module):
+
+class GateFusion(Fusion):
     """Probability guidance, reading `gate`: h = Σ (ωG) ⊙ Y, where G `(C, D)` maps probabilities to a gate."""
 
     def __init__(self, modalities: Sequence[str], D: int, C: int) -> None:
-        super().__init__()
-        self.width = D
+        super().__init__(modalities, D, C)
         self.gates = nn.ModuleDict({m: nn.Linear(C, D, bias=False) for m in modalities})
         for gate in self.gates.values():
             assert isinstance(gate, nn.Linear)
@@ -94,36 +108,27 @@ class GateFusion(nn.Module):
         return _sum({m: e.present * self.gates[m](e.omega) * e.representation for m, e in evidence.items()})
 
 
-class ScalarFusion(nn.Module):
+class ScalarFusion(Fusion):
     """Probability guidance, reading `scalar`: h = Σ max_c(ω) · Y, one confidence a modality."""
-
-    def __init__(self, modalities: Sequence[str], D: int, C: int) -> None:
-        super().__init__()
-        self.width = D
 
     def forward(self, evidence: Mapping[str, Evidence]) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Fusion`."""
         return _sum({m: e.present * e.omega.amax(-1, keepdim=True) * e.representation for m, e in evidence.items()})
 
 
-class AddFusion(nn.Module):
+class AddFusion(Fusion):
     """h = Σ Y, no guidance (the paper's ablation "w/o PFM")."""
-
-    def __init__(self, modalities: Sequence[str], D: int, C: int) -> None:
-        super().__init__()
-        self.width = D
 
     def forward(self, evidence: Mapping[str, Evidence]) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Fusion`."""
         return _sum({m: e.present * e.representation for m, e in evidence.items()})
 
 
-class ConcatenationFusion(nn.Module):
+class ConcatenationFusion(Fusion):
     """h = [Yᵗ | Yᵃ | Yᵛ]W, written as a sum of one linear map a modality."""
 
     def __init__(self, modalities: Sequence[str], D: int, C: int) -> None:
-        super().__init__()
-        self.width = D
+        super().__init__(modalities, D, C)
         self.maps = nn.ModuleDict({m: nn.Linear(D, D, bias=False) for m in modalities})
 
     def forward(self, evidence: Mapping[str, Evidence]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -137,14 +142,13 @@ def _with_one(e: Evidence, projection: nn.Module | None = None) -> Tensor:
     return torch.cat([e.present * y, torch.ones_like(e.present)], dim=-1)
 
 
-class LowRankFusion(nn.Module):
+class LowRankFusion(Fusion):
     """Low-rank multimodal fusion (LMF, Liu et al. 2018): h = Σ_r w_r Π_m [Y_m | 1]W_m^(r), rank 4."""
 
     RANK = 4
 
     def __init__(self, modalities: Sequence[str], D: int, C: int) -> None:
-        super().__init__()
-        self.width = D
+        super().__init__(modalities, D, C)
         self.factors = nn.ModuleDict({m: nn.Linear(D + 1, self.RANK * D, bias=False) for m in modalities})
         self.rank_weights = nn.Parameter(torch.full((self.RANK, 1), 1 / self.RANK))
         self.bias = nn.Parameter(torch.zeros(D))
@@ -161,14 +165,13 @@ class LowRankFusion(nn.Module):
         return (self.rank_weights * product).sum(-2) + self.bias, strength
 
 
-class TensorFusion(nn.Module):
+class TensorFusion(Fusion):
     """Tensor fusion network (TFN, Zadeh et al. 2017): h = ([Yᵗ|1] ⊗ [Yᵃ|1] ⊗ [Yᵛ|1])W, on 12 channels a modality."""
 
     CHANNELS = 12
 
     def __init__(self, modalities: Sequence[str], D: int, C: int) -> None:
-        super().__init__()
-        self.width = D
+        super().__init__(modalities, D, C)
         self.projections = nn.ModuleDict({m: nn.Linear(D, self.CHANNELS) for m in modalities})
         self.map = nn.Linear((self.CHANNELS + 1) ** len(modalities), D)
 

@@ -153,7 +153,7 @@ class BroadMamba(nn.Module):
         D, C = config.d_model, config.classes
         self.branches = nn.ModuleDict({m: ModalityBranch(width, config) for m, width in config.widths.items()})
         self.fusion = FUSIONS[config.fusion](config.modalities, D, C)
-        self.emotion = nn.Linear(self.fusion.width, C)
+        self.emotion = self.fusion.classifier(C)
 
     def forward(self, batch: Batch) -> Output:
         """Recognise the emotion of every utterance of a batch.

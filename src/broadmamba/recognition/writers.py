@@ -48,17 +48,14 @@ def render(prediction: ConversationPrediction, format: str) -> str:
         InputError: the format is unknown; the message lists those that are.
     """
     if format not in WRITERS:
-        raise InputError(
-            f"unknown format {format!r}; known are {', '.join(WRITERS)}{near(format, list(WRITERS))}"
-        )
+        raise InputError(f"unknown format {format!r}; known are {', '.join(WRITERS)}{near(format, list(WRITERS))}")
     return WRITERS[format](prediction)
 
 
 def jsonl_text(prediction: ConversationPrediction) -> str:
     """One JSON object an utterance; probabilities and weights are rounded to six decimals."""
     return "".join(
-        json.dumps(_record(prediction, item), ensure_ascii=False, allow_nan=False) + "\n"
-        for item in prediction
+        json.dumps(_record(prediction, item), ensure_ascii=False, allow_nan=False) + "\n" for item in prediction
     )
 
 

@@ -19,9 +19,7 @@ class Reader(Protocol):
     def recognises(self, source: Path) -> bool:
         """Whether the source plainly is of this format."""
 
-    def read(
-        self, source: Path, name: str | None = None, modalities: Mapping[str, str] | None = None
-    ) -> Corpus:
+    def read(self, source: Path, name: str | None = None, modalities: Mapping[str, str] | None = None) -> Corpus:
         """Read the source into memory."""
 
 
@@ -42,9 +40,7 @@ def detect(source: Path) -> str:
     formats = [name for name, reader in READERS.items() if reader.recognises(source)]
     if len(formats) != 1:
         found = " and ".join(formats) if formats else "no format it could be"
-        raise InputError(
-            f"{source}: found {found}; say which it is with --format, one of {', '.join(READERS)}"
-        )
+        raise InputError(f"{source}: found {found}; say which it is with --format, one of {', '.join(READERS)}")
     return formats[0]
 
 
@@ -67,18 +63,12 @@ def read_corpus(
     """
     source, modalities = Path(source), modalities or {}
     if format is not None and format not in READERS:
-        raise InputError(
-            f"unknown format {format!r}; known are {', '.join(READERS)}{near(format, list(READERS))}"
-        )
+        raise InputError(f"unknown format {format!r}; known are {', '.join(READERS)}{near(format, list(READERS))}")
     for feature, modality in modalities.items():
         if modality not in MODALITIES:
-            raise InputError(
-                f"feature {feature!r}: unknown modality {modality!r}; known are {', '.join(MODALITIES)}"
-            )
+            raise InputError(f"feature {feature!r}: unknown modality {modality!r}; known are {', '.join(MODALITIES)}")
     corpus = READERS[format or detect(source)].read(source, name, modalities)
     if unknown := [feature for feature in modalities if feature not in corpus.features]:
         known = ", ".join(corpus.features) or "none"
-        raise InputError(
-            f"{source}: there is no feature {unknown[0]!r} to state the modality of; there are {known}"
-        )
+        raise InputError(f"{source}: there is no feature {unknown[0]!r} to state the modality of; there are {known}")
     return corpus

@@ -99,19 +99,13 @@ _NUMPY = {
     "numeric._frombuffer": _frombuffer,
 }
 _ALLOWED: dict[str, Any] = {
-    **{
-        f"{module}.{name}": kind
-        for module in ("builtins", "__builtin__")
-        for name, kind in _CONTAINERS.items()
-    },
+    **{f"{module}.{name}": kind for module in ("builtins", "__builtin__") for name, kind in _CONTAINERS.items()},
     "__builtin__.xrange": range,
     "collections.OrderedDict": collections.OrderedDict,
     "collections.defaultdict": collections.defaultdict,
     "_codecs.encode": _encode,
     **{
-        f"{package}.{name}": kind
-        for package in ("numpy", "numpy.core", "numpy._core")
-        for name, kind in _NUMPY.items()
+        f"{package}.{name}": kind for package in ("numpy", "numpy.core", "numpy._core") for name, kind in _NUMPY.items()
     },
 }
 
@@ -196,9 +190,7 @@ def _limit(memory: int, size: int, seconds: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-    resource.setrlimit(
-        resource.RLIMIT_CPU, (seconds, seconds + 1)
-    )  # SIGXCPU first, which the parent can name
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))  # SIGXCPU first, which the parent can name
 
 
 def _main(source: str, folder: str, *limits: str) -> None:

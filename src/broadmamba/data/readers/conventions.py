@@ -58,9 +58,7 @@ def modality_of(feature: str, stated: Mapping[str, str]) -> str:
     return hinted[0]
 
 
-def make_feature(
-    name: str, modality: str, values: NDArray[np.float32], columns: tuple[str, ...] = ()
-) -> Feature:
+def make_feature(name: str, modality: str, values: NDArray[np.float32], columns: tuple[str, ...] = ()) -> Feature:
     """A feature of unknown origin; gaps in rows are allowed if it has some and is measured, not encoded."""
     spec = FeatureSpec(name, modality, values.shape[1], columns=columns)
     if modality == "text" or not Feature(spec, values).incomplete().any():

@@ -38,9 +38,7 @@ def read(source: Path, name: str | None = None, modalities: Mapping[str, str] | 
     """
     found = [split for split in _SPLITS if _file(source, split).is_file()]
     if not found:
-        raise InputError(
-            f"{source}: expected a folder with train_sent_emo.csv, dev_sent_emo.csv, test_sent_emo.csv"
-        )
+        raise InputError(f"{source}: expected a folder with train_sent_emo.csv, dev_sent_emo.csv, test_sent_emo.csv")
     notes: list[str] = [f"there is no {_file(source, split).name}" for split in _SPLITS if split not in found]
     conversations: list[Conversation] = []
     splits = {}
@@ -50,9 +48,7 @@ def read(source: Path, name: str | None = None, modalities: Mapping[str, str] | 
         conversations += of_split
     ids = {utterance.id for conversation in conversations for utterance in conversation}
     if without := [id for id in _WITHOUT_CLIP if id in ids]:
-        notes.append(
-            f"MELD's recordings have no clip of {', '.join(without)}: audio and video are missing there"
-        )
+        notes.append(f"MELD's recordings have no clip of {', '.join(without)}: audio and video are missing there")
     return Corpus(name or "meld", MELD_LABELS, tuple(conversations), splits, notes=tuple(notes))
 
 
@@ -71,27 +67,19 @@ def _read_split(path: Path, split: str, notes: list[str]) -> list[Conversation]:
         for row in reader:
             place = f"{path}, line {reader.line_num}"
             if None in row.values() or None in row:
-                raise InputError(
-                    f"{place}: expected {len(reader.fieldnames or ())} fields, found more or fewer"
-                )
+                raise InputError(f"{place}: expected {len(reader.fieldnames or ())} fields, found more or fewer")
             numbers, utterance = _read_row(row, split, place)
             if rows.setdefault(numbers, utterance) != utterance:
                 raise InputError(f"{place}: {utterance.id} is there already, with other content")
             repeated += rows[numbers] is not utterance
     except csv.Error as error:
-        raise InputError(
-            f"{path}, line {reader.line_num}: expected CSV, found something else ({error})"
-        ) from None
+        raise InputError(f"{path}, line {reader.line_num}: expected CSV, found something else ({error})") from None
     if not rows:
         raise InputError(f"{path}: expected utterances, found only the header")
     if repeated:
         notes.append(f"{path.name}: rows that were there twice and are kept once: {repeated}")
-    if instant := [
-        u.id for u in rows.values() if u.start is not None and u.end is not None and u.end <= u.start
-    ]:
-        notes.append(
-            f"{path.name}: utterances that do not end after their start: {len(instant)} ({instant[0]}, …)"
-        )
+    if instant := [u.id for u in rows.values() if u.start is not None and u.end is not None and u.end <= u.start]:
+        notes.append(f"{path.name}: utterances that do not end after their start: {len(instant)} ({instant[0]}, …)")
     dialogues: dict[int, list[Utterance]] = {}
     for (dialogue, _), utterance in sorted(rows.items(), key=lambda item: item[0]):
         dialogues.setdefault(dialogue, []).append(utterance)

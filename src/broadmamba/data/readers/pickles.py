@@ -103,9 +103,7 @@ def read(source: Path, name: str | None = None, modalities: Mapping[str, str] | 
         raise InputError(f"{source}: {error}") from None
 
 
-def _build(
-    layout: _Layout, parts: Mapping[str, Part], name: str | None, modalities: Mapping[str, str]
-) -> Corpus:
+def _build(layout: _Layout, parts: Mapping[str, Part], name: str | None, modalities: Mapping[str, str]) -> Corpus:
     notes: list[str] = []
     splits = {split: list(parts[split].ids) for split in ("train", "dev", "test") if split in parts}
     if "dev" not in splits:

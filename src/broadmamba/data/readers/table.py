@@ -98,13 +98,9 @@ def _check_row(row: Mapping[str, Any], place: str) -> None:
 
 def _read_feature(path: Path, modalities: Mapping[str, str]) -> Feature:
     try:
-        stored = open_memmap(
-            path, mode="r"
-        )  # neither unpickles nor believes a header beyond the file's length
+        stored = open_memmap(path, mode="r")  # neither unpickles nor believes a header beyond the file's length
     except Exception as error:  # a damaged header can raise almost anything
-        raise InputError(
-            f"{path}: expected a whole NumPy array file, found another ({error!s:.120})"
-        ) from None
+        raise InputError(f"{path}: expected a whole NumPy array file, found another ({error!s:.120})") from None
     if stored.dtype.kind != "f" or stored.ndim != 2 or stored.shape[1] < 1:
         raise InputError(f"{path}: expected floats (utterances, width), found {stored.dtype} {stored.shape}")
     with np.errstate(over="ignore"):  # a value beyond float32 becomes infinite, which the corpus refuses

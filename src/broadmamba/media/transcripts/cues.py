@@ -41,9 +41,7 @@ def srt_rows(source: Source) -> Iterator[Row]:
         InputError: a cue's times cannot be read, or there is none; the message names the line.
     """
     if not has_timing(source.text):
-        raise InputError(
-            f"{source.path}: expected cues with a line HH:MM:SS,mmm --> HH:MM:SS,mmm, found none"
-        )
+        raise InputError(f"{source.path}: expected cues with a line HH:MM:SS,mmm --> HH:MM:SS,mmm, found none")
     for line, text in enumerate(source.text.split("\n"), start=1):
         if _TIMING.fullmatch(text):
             break
@@ -76,8 +74,7 @@ def _timing_lines(source: Source, lines: list[str]) -> Iterator[tuple[int, float
             yield index, parse_time(timing.group(1), where), parse_time(timing.group(2), where)
         elif ("-->" in line or _BROKEN_TIMING.fullmatch(line)) and _opens_block(lines, index):
             raise InputError(
-                f"{source.where(index + 1)}: expected HH:MM:SS.mmm --> HH:MM:SS.mmm,"
-                f" found {line.strip()[:60]!r}"
+                f"{source.where(index + 1)}: expected HH:MM:SS.mmm --> HH:MM:SS.mmm, found {line.strip()[:60]!r}"
             )
 
 

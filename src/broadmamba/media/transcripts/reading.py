@@ -73,9 +73,7 @@ def _find_reader(source: Source) -> _Reader:
             return csv_rows
     if named is webvtt_rows:
         first = content.split("\n", 1)[0]
-        raise InputError(
-            f"{source.path}: expected WebVTT, which begins with a line WEBVTT, found {first[:30]!r}"
-        )
+        raise InputError(f"{source.path}: expected WebVTT, which begins with a line WEBVTT, found {first[:30]!r}")
     if named is None:
         raise InputError(
             f"{source.path}: expected a transcript as CSV, JSONL, SRT, WebVTT or .txt with lines `Name: text`"
@@ -88,9 +86,7 @@ def _decode(path: Path) -> str:
     """The file's text, with lines that end in a plain newline."""
     content = storage.read_bytes(path)
     text = (
-        _decode_utf(path, content)
-        if content.startswith((b"\xff\xfe", b"\xfe\xff"))
-        else _decode_bytes(path, content)
+        _decode_utf(path, content) if content.startswith((b"\xff\xfe", b"\xfe\xff")) else _decode_bytes(path, content)
     )
     control = _CONTROL.search(text)
     if control:
@@ -106,9 +102,7 @@ def _decode_utf(path: Path, content: bytes) -> str:
     try:
         return content.decode("utf-16")
     except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path}: expected UTF-16 text, found other bytes at position {error.start}"
-        ) from None
+        raise InputError(f"{path}: expected UTF-16 text, found other bytes at position {error.start}") from None
 
 
 def _decode_bytes(path: Path, content: bytes) -> str:
@@ -122,6 +116,4 @@ def _decode_bytes(path: Path, content: bytes) -> str:
                 return content.decode("cp1252")
             except UnicodeDecodeError:
                 pass
-        raise InputError(
-            f"{path}: expected UTF-8 text, found other bytes at position {error.start}"
-        ) from None
+        raise InputError(f"{path}: expected UTF-8 text, found other bytes at position {error.start}") from None

@@ -84,14 +84,10 @@ def build_conversation(source: Source, rows: Iterable[Row]) -> Conversation:
     for number, row in enumerate(rows, start=1):
         name = row.id if row.id is not None else f"{stem}_{number}"
         if name in seen:
-            raise InputError(
-                f"{source.path}: utterance id {name!r} is given in lines {seen[name]} and {row.line}"
-            )
+            raise InputError(f"{source.path}: utterance id {name!r} is given in lines {seen[name]} and {row.line}")
         seen[name] = row.line
         if row.start is not None and row.end is not None and row.start > row.end:
-            raise InputError(
-                f"{source.where(row.line)}: expected an end at {row.start} s or later, found {row.end} s"
-            )
+            raise InputError(f"{source.where(row.line)}: expected an end at {row.start} s or later, found {row.end} s")
         utterances.append(Utterance(name, row.text, row.speaker, row.start, row.end))
     if not utterances:
         raise InputError(f"{source.path}: expected at least one utterance, found none")
