@@ -54,7 +54,8 @@ class Normaliser:
             values: `(rows, width)`, NaN where missing.
 
         Returns:
-            The values, a gap at the column's mean (0), clipped to ±`LIMIT`; and for each row whether any value is known.
+            The values, a gap at the column's mean (0), clipped to ±`LIMIT`; and for each row whether
+            any value is known.
         """
         present = np.asarray(~np.isnan(values).all(axis=1))
         scaled = np.clip((values - self.mean) / self.scale, -LIMIT, LIMIT)

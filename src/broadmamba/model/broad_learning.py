@@ -16,7 +16,8 @@ from broadmamba.errors import InputError
 class BroadNodes(nn.Module):
     """Feature and enhancement nodes, A = [Zⁿ | Hᵐ] (Eq. 12–13).
 
-    The n groups share one wide linear map, and so do the m groups: the same numbers as n (m) small maps, in one product.
+    The n groups share one wide linear map, and so do the m groups: the same numbers as n (m) small
+    maps, in one product.
 
     Args:
         D: channels in.

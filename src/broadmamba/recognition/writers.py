@@ -6,6 +6,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -41,15 +42,27 @@ _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\s]+")
 _FORMULA = ("=", "+", "-", "@", "\t", "\n")
 
 
+def choose_format(wanted: str | None, out: Path | None) -> str:
+    """The format that was asked for, else the one that the output file's name ends with, else `table`.
+
+    Raises:
+        InputError: the format is unknown; the message lists those that are.
+    """
+    if wanted is None:
+        ending = out.suffix.removeprefix(".") if out is not None else ""
+        return ending if ending in WRITERS else "table"
+    if wanted not in WRITERS:
+        raise InputError(f"unknown format {wanted!r}; known are {', '.join(WRITERS)}{near(wanted, list(WRITERS))}")
+    return wanted
+
+
 def render(prediction: ConversationPrediction, format: str) -> str:
     """The prediction as text in one of `WRITERS`' formats.
 
     Raises:
         InputError: the format is unknown; the message lists those that are.
     """
-    if format not in WRITERS:
-        raise InputError(f"unknown format {format!r}; known are {', '.join(WRITERS)}{near(format, list(WRITERS))}")
-    return WRITERS[format](prediction)
+    return WRITERS[choose_format(format, None)](prediction)
 
 
 def jsonl_text(prediction: ConversationPrediction) -> str:

@@ -194,7 +194,8 @@ class _Trainer:
             losses = self.model.loss(self.model(batch), batch, self.config.loss)
             if not losses.total.isfinite():
                 raise InputError(
-                    f"training broke down: the loss is {losses.total.item()} in epoch {len(self.history) + 1}; a lower learning rate may help"
+                    f"training broke down in epoch {len(self.history) + 1}: the loss is {losses.total.item()}; "
+                    "a lower learning rate may help"
                 )
             self.optimizer.zero_grad()
             losses.total.backward()  # type: ignore[no-untyped-call]

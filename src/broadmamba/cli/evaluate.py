@@ -1,0 +1,43 @@
+"""`broadmamba evaluate`: score a model on a split of a corpus."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="Model folder, or the name of a model that comes with broadmamba.")],
+    corpus: Annotated[Path, typer.Argument(help="Corpus folder with the features that the model reads.")],
+    split: Annotated[str, typer.Option(help="Split to score.")] = "test",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    threads: Annotated[int | None, typer.Option(min=1, help="Processor threads.", show_default="all cores")] = None,
+) -> None:
+    """Score a model on a split: weighted F1, accuracy, F1 of each emotion, calibration, confusion and cost."""
+    from broadmamba.data.corpus import Corpus
+
+    opened = Corpus.open(corpus)
+
+    import torch
+    from rich.console import Console
+
+    from broadmamba.cli.tables import report_tables
+    from broadmamba.recognition.pretrained import load_pretrained
+    from broadmamba.training.report import report_split
+
+    if threads:
+        torch.set_num_threads(threads)
+    checkpoint = load_pretrained(model)
+    report = report_split(checkpoint, opened, split)
+    if as_json:
+        typer.echo(json.dumps({"model": model, "corpus": opened.name, "split": split, **report}, indent=2))
+        return
+    absent = [m for m in checkpoint.modalities if m not in report["modalities"]]
+    console = Console()
+    for table in report_tables(report):
+        console.print(table)
+    if absent:
+        typer.echo(f"Scored without {', '.join(absent)}, which the corpus does not have.", err=True)

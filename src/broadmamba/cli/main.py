@@ -1,0 +1,51 @@
+"""Entry point: the commands, and how an error is told."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from broadmamba import __version__
+from broadmamba.cli.convert import convert
+from broadmamba.cli.evaluate import evaluate
+from broadmamba.cli.extract import extract
+from broadmamba.cli.predict import predict
+from broadmamba.cli.train import train
+from broadmamba.errors import BroadMambaError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+for command in (predict, convert, extract, train, evaluate):
+    app.command()(command)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"broadmamba {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def broadmamba(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Emotion recognition in conversation, from words, voice and faces.
+
+    What is recognised is how utterances are perceived, not what people feel: read RESPONSIBLE_USE.md.
+    """
+
+
+def run() -> None:
+    """Run the command line; an error that is no bug is one sentence on standard error and exit code 2."""
+    try:
+        app()
+    except BroadMambaError as error:
+        print(f"broadmamba: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

@@ -1,0 +1,85 @@
+"""Tables and progress bars that several commands show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from broadmamba.training.fit import Epoch
+
+_FIGURES = {
+    "weighted_f1": "weighted F1",
+    "accuracy": "accuracy",
+    "macro_f1": "macro-F1",
+    "uar": "UAR",
+    "ece": "calibration error",
+}
+
+
+@contextmanager
+def training_progress(seeds: int, epochs: int) -> Iterator[Callable[[int, Epoch], None]]:
+    """A bar on standard error that moves with each epoch; a line for each tenth epoch where there is no terminal."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("Training", total=seeds * epochs)
+        begun: list[int] = []
+
+        def on_epoch(seed: int, epoch: Epoch) -> None:
+            if seed not in begun:
+                begun.append(seed)
+            dev = f"seed {seed}, epoch {epoch.epoch}: dev W-F1 {100 * epoch.dev['weighted_f1']:.1f}"
+            bar.update(task, completed=(len(begun) - 1) * epochs + epoch.epoch, description=dev)
+            if not console.is_terminal and epoch.epoch % 10 == 0:
+                console.print(dev, highlight=False)
+
+        yield on_epoch
+
+
+def figures_table(summary: Mapping[str, Any]) -> Table:
+    """Mean ± standard deviation over seeds, for dev and test."""
+    count = len(summary["seeds"])
+    table = Table(title=f"{count} seed{'s' if count != 1 else ''}, each selected on dev (in %)")
+    splits = [split for split in ("dev", "test") if split in summary]
+    table.add_column("")
+    for split in splits:
+        table.add_column(split, justify="right")
+    for key, title in _FIGURES.items():
+        table.add_row(title, *(_spread(summary[split][key]) for split in splits))
+    table.add_section()
+    for name in summary[splits[0]]["f1"]:
+        table.add_row(f"F1 {name}", *(_spread(summary[split]["f1"][name]) for split in splits))
+    return table
+
+
+def report_tables(report: Mapping[str, Any]) -> list[Table]:
+    """Figures of one split, beside those without repeated texts; and the confusion matrix."""
+    rest = report.get("without_repeats")
+    figures = Table(title=f"{report['utterances']} utterances (in %)")
+    figures.add_column("")
+    figures.add_column("all", justify="right")
+    if rest:
+        figures.add_column(f"{rest['utterances']} with a text not in train", justify="right")
+    columns = [report, rest] if rest else [report]
+    for key, title in _FIGURES.items():
+        figures.add_row(title, *(f"{100 * column[key]:.1f}" for column in columns))
+    figures.add_section()
+    for name in report["f1"]:
+        figures.add_row(f"F1 {name}", *(f"{100 * column['f1'][name]:.1f}" for column in columns))
+    confusion = Table(title="Confusion: rows are the labels, columns the predictions")
+    confusion.add_column("")
+    for name in report["f1"]:
+        confusion.add_column(name, justify="right")
+    for name, row in zip(report["f1"], report["confusion"], strict=True):
+        confusion.add_row(name, *map(str, row))
+    return [figures, confusion]
+
+
+def _spread(figure: Mapping[str, Any]) -> str:
+    return f"{100 * figure['mean']:.2f} ± {100 * figure['sd']:.2f}"

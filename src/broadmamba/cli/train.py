@@ -1,0 +1,52 @@
+"""`broadmamba train`: train one model a seed and select each on dev."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from broadmamba.training.config import TrainingConfig
+
+
+def train(
+    corpus: Annotated[Path, typer.Argument(help="Corpus folder with splits train, dev and test.")],
+    out: Annotated[Path, typer.Option(help="Run folder; an interrupted one goes on where it was.")],
+    preset: Annotated[str, typer.Option(help="Settings: iemocap, meld, mosi or paper.")] = "paper",
+    seeds: Annotated[str, typer.Option(help="Seeds, such as 0-9 or 0,3,7.")] = "0",
+    features: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Features of a modality, such as audio=gemaps+prosody; repeat for each.",
+            show_default="the preset's, or all that the corpus has",
+        ),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting, such as epochs=30 or model.fusion=gate or loss.norm=0; repeatable."),
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Processor threads.", show_default="all cores")] = None,
+) -> None:
+    """Train Broad Mamba on a corpus; the test split is scored once, after each model was selected on dev."""
+    from broadmamba.data.corpus import Corpus
+    from broadmamba.training.options import adjust, parse_seeds
+
+    numbers = parse_seeds(seeds)
+    opened = Corpus.open(corpus)
+
+    import torch
+    from rich.console import Console
+
+    from broadmamba.cli.tables import figures_table, training_progress
+    from broadmamba.training.config import preset as load_preset
+    from broadmamba.training.runs import train_seeds
+
+    if threads:
+        torch.set_num_threads(threads)
+    config: TrainingConfig = adjust(load_preset(preset), features or [], set_ or [])
+    with training_progress(len(numbers), config.epochs) as on_epoch:
+        summary = train_seeds(opened, config, numbers, out, on_epoch=on_epoch)
+    Console().print(figures_table(summary))
+    typer.echo(f"Written to {out}", err=True)

@@ -1,0 +1,98 @@
+"""The main job: a conversation in, the emotion of each utterance out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+
+from broadmamba.data.conversation import Conversation
+from broadmamba.data.corpus import Feature
+from broadmamba.data.spec import FeatureSpec
+from broadmamba.errors import InputError
+from broadmamba.features.text import TextEncoder
+from broadmamba.recognition.prediction import ConversationPrediction, UtterancePrediction
+from broadmamba.recognition.pretrained import DEFAULT, load_pretrained
+from broadmamba.training.checkpoint import Checkpoint
+
+
+class Recognizer:
+    """Labels conversations with a trained model.
+
+    Args:
+        checkpoint: the model.
+        name: what the model is called in its predictions.
+        encoder: text encoder, where the model's own is no known one: a folder or a Hugging Face id.
+
+    Example:
+        >>> recognizer = Recognizer.from_pretrained()
+        >>> prediction = recognizer.predict(read_transcript("meeting.vtt"))
+    """
+
+    def __init__(self, checkpoint: Checkpoint, name: str, encoder: str | None = None) -> None:
+        self.checkpoint = checkpoint
+        self.name = name
+        self._encoder_source = encoder
+
+    @classmethod
+    def from_pretrained(cls, model: str | Path = DEFAULT, *, encoder: str | None = None) -> Recognizer:
+        """Load a model folder, or a model that comes with the package, by name.
+
+        Raises:
+            InputError: there is no such model.
+            CheckpointError: its folder is damaged.
+        """
+        return cls(load_pretrained(model), Path(model).name, encoder)
+
+    def predict(
+        self, conversation: Conversation, features: Mapping[str, Feature] | None = None
+    ) -> ConversationPrediction:
+        """Recognise the emotion of each utterance.
+
+        Args:
+            conversation: with text; speakers and times are optional.
+            features: by name, what was computed elsewhere, one row an utterance. Text features that the model needs
+                and that are not given are made here; other modalities that are not given are missing.
+
+        Raises:
+            InputError: the conversation has no utterances, or a feature does not fit it.
+            IncompatibleError: a feature is not what the model was trained on, or the model can use none of them.
+        """
+        if not conversation.utterances:
+            raise InputError(f"conversation {conversation.id!r} has no utterances")
+        ids = [u.id for u in conversation]
+        given = dict(features or {})
+        for feature in given.values():
+            feature.check(ids)
+        for spec in self.checkpoint.features.get("text", ()):
+            if spec.name not in given:
+                given[spec.name] = self._encode(spec, conversation)
+        scores = self.checkpoint.score(self.checkpoint.prepare([conversation], given))
+        labels, modalities = self.checkpoint.labels, self.checkpoint.modalities
+        rows = zip(conversation, scores.probabilities, scores.modality_weights, scores.present, strict=True)
+        return ConversationPrediction(
+            conversation.id,
+            tuple(
+                UtterancePrediction(
+                    utterance=utterance,
+                    label=labels[int(probabilities.argmax())],
+                    probability=float(probabilities.max()),
+                    probabilities=dict(zip(labels, map(float, probabilities), strict=True)),
+                    modality_weights=dict(zip(modalities, map(float, weights), strict=True)),
+                    present=tuple(m for m, there in zip(modalities, present, strict=True) if there),
+                )
+                for utterance, probabilities, weights, present in rows
+            ),
+            self.name,
+        )
+
+    def _encode(self, spec: FeatureSpec, conversation: Conversation) -> Feature:
+        encoder = self._encoders.get(spec.name)
+        if encoder is None:
+            encoder = self._encoders[spec.name] = TextEncoder.for_spec(spec, self._encoder_source)
+        return Feature(spec, encoder.encode([u.text for u in conversation]))
+
+    @cached_property
+    def _encoders(self) -> dict[str, TextEncoder]:
+        """Text encoders by feature, loaded when first needed."""
+        return {}
