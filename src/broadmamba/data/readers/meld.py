@@ -73,7 +73,9 @@ def _read_split(path: Path, split: str, notes: list[str]) -> list[Conversation]:
                 raise InputError(f"{place}: {utterance.id} is there already, with other content")
             repeated += rows[numbers] is not utterance
     except csv.Error as error:
-        raise InputError(f"{path}, line {reader.line_num}: expected CSV, found something else ({error})") from None
+        raise InputError(
+            f"{path}, line {reader.reader.line_num}: expected CSV, found something else ({error})"
+        ) from None
     if not rows:
         raise InputError(f"{path}: expected utterances, found only the header")
     if repeated:

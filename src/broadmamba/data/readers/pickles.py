@@ -108,7 +108,7 @@ def _build(layout: _Layout, parts: Mapping[str, Part], name: str | None, modalit
     splits = {split: list(parts[split].ids) for split in ("train", "dev", "test") if split in parts}
     if "dev" not in splits:
         splits = _draw_dev(splits, notes)
-    keys = [key for ids in splits.values() for key in ids]
+    keys = list(dict.fromkeys(key for ids in splits.values() for key in ids))
     sentences = parts["sentences"].scalars
     if unknown := [key for key in keys if key not in sentences]:
         raise InputError(f"conversation {unknown[0]!r} is in a split, but has no sentences")

@@ -1,0 +1,148 @@
+"""Writing that a kill cannot break, arrays in any memory layout, and damaged files."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import hypothesis.extra.numpy as hnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import broadmamba
+from broadmamba import storage
+from broadmamba.errors import InputError
+
+SOURCE = Path(broadmamba.__file__).parents[1]
+WRITER = """
+import sys
+from itertools import count
+sys.path.insert(0, sys.argv[1])
+from broadmamba.storage import write_json
+for number in count():
+    write_json(sys.argv[2], {"number": number, "filling": [number] * 20000})
+"""
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.013, 0.041])
+def test_a_kill_while_writing_leaves_a_whole_file(tmp_path: Path, delay: float) -> None:
+    target = tmp_path / "value.json"
+    child = subprocess.Popen([sys.executable, "-c", WRITER, str(SOURCE), str(target)])
+    try:
+        deadline = time.monotonic() + 20
+        while not target.exists() and time.monotonic() < deadline:
+            time.sleep(0.005)
+        time.sleep(delay)
+    finally:
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+    value = json.loads(target.read_text(encoding="utf-8"))
+    assert value["filling"] == [value["number"]] * 20000
+
+
+def test_an_error_while_writing_keeps_the_old_content_and_no_temporary_file(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "file"
+    storage.write_text(target, "old")
+    with pytest.raises(RuntimeError), storage.atomic_write(target) as file:
+        file.write(b"half of the new")
+        raise RuntimeError
+    assert target.read_text() == "old"
+    assert [path.name for path in target.parent.iterdir()] == ["file"]
+
+
+def test_json_has_no_nan(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        storage.write_json(tmp_path / "x.json", float("nan"))
+    assert not list(tmp_path.iterdir())
+
+
+LAYOUTS = {
+    "plain": lambda a: a,
+    "transposed": lambda a: a.T,
+    "fortran": np.asfortranarray,
+    "reversed": lambda a: a[::-1],
+    "strided": lambda a: a[:, ::2],
+    "big-endian": lambda a: a.astype(a.dtype.newbyteorder(">")),
+}
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    array=hnp.arrays(
+        dtype=st.sampled_from(["float32", "float64", "float16", "int64", "int32", "uint8"]),
+        shape=hnp.array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=9),
+    ),
+    layout=st.sampled_from(sorted(LAYOUTS)),
+)
+def test_arrays_of_any_layout_come_back(
+    tmp_path_factory: pytest.TempPathFactory, array: np.ndarray, layout: str
+) -> None:
+    path = tmp_path_factory.mktemp("arrays") / "x.safetensors"
+    changed = LAYOUTS[layout](array)
+    storage.save_arrays(path, {"first": np.ones(3, dtype=np.float32), "x": changed})
+    np.testing.assert_array_equal(storage.map_arrays(path)["x"], changed)
+    np.testing.assert_array_equal(storage.map_arrays(path)["first"], np.ones(3))
+
+
+def test_mapped_arrays_are_read_only_and_not_copied(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    storage.save_arrays(path, {"x": np.arange(12, dtype=np.float32).reshape(3, 4)})
+    mapped = storage.map_arrays(path)["x"]
+    assert isinstance(mapped, np.memmap)
+    with pytest.raises(ValueError, match="read-only"):
+        mapped[0, 0] = 1
+
+
+@pytest.mark.parametrize("kept", [0, 1, 7, 8, 40, -1])
+def test_a_truncated_array_file_is_refused(tmp_path: Path, kept: int) -> None:
+    path = tmp_path / "x.safetensors"
+    storage.save_arrays(path, {"x": np.zeros((5, 7), dtype=np.float32)})
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(InputError, match=r"x\.safetensors"):
+        storage.map_arrays(path)
+
+
+@settings(max_examples=60, deadline=None)
+@given(content=st.binary(max_size=200))
+def test_binary_junk_is_refused_with_the_library_s_own_error(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
+    path = tmp_path_factory.mktemp("junk") / "junk"
+    path.write_bytes(b"\xff\x00" + content)
+    for read in (storage.map_arrays, storage.read_json, lambda p: list(storage.read_jsonl(p))):
+        with pytest.raises(InputError, match="junk"):
+            read(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "empty"),
+        (b"\xff\xfe", "UTF-8"),
+        (b"{}\x00", "binary"),
+        (b"[1]", "line 1.*list"),
+        (b'{"a": 1}\n{"a": \n', "line 2"),
+        (b"[" * 100_000, "line 1"),
+    ],
+)
+def test_lines_that_are_no_objects_are_named(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=said):
+        list(storage.read_jsonl(path))
+
+
+def test_missing_files_and_folders_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        storage.read_text(tmp_path / "nothing")
+    with pytest.raises(InputError, match="folder"):
+        storage.read_text(tmp_path)
+    with pytest.raises(InputError, match="no such file"):
+        storage.map_arrays(tmp_path / "nothing")
