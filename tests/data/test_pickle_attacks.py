@@ -93,6 +93,11 @@ def test_wherever_it_hides(tmp_path: Path, wrapping: str) -> None:
     assert not marker.exists()
 
 
+def stack_global(module: str, name: str) -> bytes:
+    texts = b"".join(b"\x8c" + bytes([len(text)]) + text.encode() for text in (module, name))
+    return b"\x80\x04" + texts + b"\x93"
+
+
 def opcodes(marker: str) -> dict[str, bytes]:
     """The same call by each opcode that makes one, and the usual ways round an allow-list."""
     command = f"touch {marker}".encode()
@@ -103,10 +108,10 @@ def opcodes(marker: str) -> dict[str, bytes]:
         "OBJ": b"(cos\nsystem\n" + word + b"o.",
         "NEWOBJ": b"\x80\x02cos\nsystem\n(" + word + b"t\x81.",
         "NEWOBJ_EX": b"\x80\x04cos\nsystem\n(" + word + b"t}\x92.",
-        "STACK_GLOBAL": b"\x80\x04\x8c\x02os\x8c\x06system\x93(" + word + b"tR.",
-        "dotted STACK_GLOBAL": b"\x80\x04\x8c\x08builtins\x8c\x11list.__subclasses__\x93)R.",
-        "dotted numpy": b"\x80\x04\x8c\x05numpy\x8c\x17ndarray.__init__.__code__\x93.",
-        "nested numpy": b"\x80\x04\x8c\x05numpy\x8c\x10f2py.os.execlp\x93.",
+        "STACK_GLOBAL": stack_global("os", "system") + b"(" + word + b"tR.",
+        "dotted STACK_GLOBAL": stack_global("builtins", "list.__subclasses__") + b")R.",
+        "dotted numpy": stack_global("numpy", "ndarray.__init__.__globals__") + b".",
+        "nested numpy": stack_global("numpy", "f2py.os.execlp") + b".",
         "module in module": b"cnumpy.lib.npyio\nos.system\n(" + word + b"tR.",
         "EXT1": b"\x80\x02\x82\x01.",
         "PERSID": b"P" + command + b"\n.",

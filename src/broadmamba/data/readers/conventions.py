@@ -90,10 +90,13 @@ def _decode_line(line: bytes) -> str:
 
 
 def _undo_mojibake(run: str) -> str:
+    """The run decoded anew if that gives Western signs, which `é——` (as bytes a Chinese sign) does not."""
     try:
-        return b"".join(_cp1252_byte(character) for character in run).decode("utf-8")
+        undone = b"".join(_cp1252_byte(character) for character in run).decode("utf-8")
+        undone.encode("cp1252")
     except UnicodeError:
         return run
+    return undone
 
 
 def _cp1252_byte(character: str) -> bytes:
