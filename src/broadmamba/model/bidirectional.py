@@ -176,9 +176,8 @@ def recurrence_reference(x: Tensor, ssm: DiagonalSSM) -> Tensor:
         x: `(B, L, D)`.
         ssm: with two directions.
     """
-    terms = ssm.terms()
-    A_bar = torch.exp(torch.complex(terms.rate_real, terms.rate_imag))
-    gain = torch.complex(terms.gain_real, terms.gain_imag)  # C·B̄: with B̄ = 1 in the recurrence
+    rate, gain = ssm.terms()  # the gain C·B̄ is applied on the way out; on the way in it is 1
+    A_bar = torch.exp(rate)
     steps = x.unbind(1)
     outputs = []
     for direction, inputs in enumerate((steps, steps[::-1])):

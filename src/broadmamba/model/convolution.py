@@ -7,6 +7,7 @@ y_j = Σ_l x_l · w[L - 1 + j - l]. The gradient with respect to x is the same c
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, cast
 
 import torch
@@ -17,8 +18,23 @@ _BLOCK_BYTES = 2 << 20  # what a core keeps in its cache between the steps of on
 _BLOCK_ROWS = 8
 
 
+class _TwoSided(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, kernels: Tensor, skip: Tensor) -> Tensor:
+        forward, backward = kernels.unbind(0)
+        kernel = torch.cat((backward.flip(1), forward[:, 1:]), dim=1)
+        kernel[:, forward.shape[1] - 1] += forward[:, 0] + skip
+        return kernel
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        length = (grad.shape[1] + 1) // 2
+        return torch.stack((grad[:, length - 1 :], grad[:, :length].flip(1))), grad[:, length - 1]
+
+
 def two_sided(kernels: Tensor, skip: Tensor) -> Tensor:
-    """Join both kernels and the skip of Eq. 11.
+    """Join both kernels and the skip of Eq. 11; differentiable.
 
     Args:
         kernels: `(2, D, L)`, κ_f and κ_b.
@@ -27,14 +43,17 @@ def two_sided(kernels: Tensor, skip: Tensor) -> Tensor:
     Returns:
         `(D, 2L - 1)`.
     """
-    forward, backward = kernels.unbind(0)
-    centre = (forward[:, 0] + backward[:, 0] + skip).unsqueeze(1)
-    return torch.cat((backward[:, 1:].flip(1), centre, forward[:, 1:]), dim=1)
+    return cast(Tensor, _TwoSided.apply(kernels, skip))  # type: ignore[no-untyped-call]
 
 
 def channels_first(x: Tensor) -> Tensor:
     """`(B, L, D)` to a contiguous `(D, B, L)`; as a plain matrix transpose, which torch does fast."""
     return x.flatten(0, 1).t().contiguous().view(x.shape[2], x.shape[0], x.shape[1])
+
+
+def channels_last(rows: Tensor) -> Tensor:
+    """`(D, B, L)` to a contiguous `(B, L, D)`, the inverse of `channels_first`."""
+    return rows.flatten(1).t().contiguous().view(rows.shape[1], rows.shape[2], rows.shape[0])
 
 
 # Short: a Toeplitz matrix
@@ -64,7 +83,7 @@ def toeplitz_matrix(kernel: Tensor) -> Tensor:
 
 def toeplitz_apply(x: Tensor, matrix: Tensor) -> Tensor:
     """Convolve by matrix products: x `(B, L, D)` with a matrix `(D, L, L)`; differentiable."""
-    return torch.bmm(channels_first(x), matrix).permute(1, 2, 0).contiguous()
+    return channels_last(torch.bmm(channels_first(x), matrix))
 
 
 # Middling: FFT
@@ -84,70 +103,69 @@ def fast_size(least: int) -> int:
     return best
 
 
-def _channels_per_block(x: Tensor, size: int) -> int:
-    if x.device.type != "cpu":
-        return x.shape[2]
-    row = size * x.element_size()
-    return max(1, -(-max(_BLOCK_ROWS, _BLOCK_BYTES // row) // max(1, x.shape[0])))
-
-
 def spectrum(kernel: Tensor) -> Tensor:
     """What `fft_apply` multiplies by: the Fourier transform of a two-sided kernel, `(D, M/2 + 1)` complex."""
     transform: Tensor = torch.fft.rfft(kernel, n=fast_size(kernel.shape[1]))
     return transform
 
 
-def fft_apply(x: Tensor, kernel_spectrum: Tensor, keep: list[Tensor] | None = None) -> Tensor:
+def fft_apply(x: Tensor, kernel_spectrum: Tensor) -> Tensor:
     """Convolve x `(B, L, D)` by FFT, a block of channels at a time.
 
     Args:
         x: the input.
         kernel_spectrum: of `spectrum`, for the same L.
-        keep: if given, the Fourier transforms of x are appended, block by block.
-
-    Returns:
-        `(B, L, D)`. A circle of 2L - 1 places is long enough: what wraps around lands outside of the L places
-        that are read.
     """
-    length, size = x.shape[1], 2 * (kernel_spectrum.shape[1] - 1)
-    block = _channels_per_block(x, size)
-    y = torch.empty_like(x, memory_format=torch.contiguous_format)
-    rows = torch.split(channels_first(x), block)
-    for channel, row, factor in zip(
-        range(0, x.shape[2], block), rows, torch.split(kernel_spectrum.unsqueeze(1), block), strict=True
-    ):
-        transform = torch.fft.rfft(row, n=size)
-        product = transform * factor if keep is not None else transform.mul_(factor)
-        out = torch.fft.irfft(product, n=size)[..., length - 1 : 2 * length - 1]
-        y[..., channel : channel + block] = out.permute(1, 2, 0)
-        if keep is not None:
-            keep.append(transform)
-    return y
+    rows, size = channels_first(x), 2 * (kernel_spectrum.shape[1] - 1)
+    for row, factor in _blocks(size, rows, kernel_spectrum.unsqueeze(1)):
+        row.copy_(_read_circle(torch.fft.rfft(row, n=size).mul_(factor), row.shape[2]))
+    return channels_last(rows)
+
+
+def _blocks(size: int, rows: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Cut tensors that start with the channels into blocks, so that a block's FFTs stay in the cache."""
+    channels, batch, _ = rows.shape
+    if rows.device.type == "cpu":
+        block_rows = max(_BLOCK_ROWS, _BLOCK_BYTES // (size * rows.element_size()))
+        channels = -(-block_rows // batch)
+    return zip(*(torch.split(tensor, channels) for tensor in (rows, *others)), strict=True)
+
+
+def _read_circle(product: Tensor, length: int) -> Tensor:
+    """Transform back and read the output.
+
+    A circle of 2L - 1 places is long enough: what wraps around lands outside of the L places that are read.
+    """
+    circle: Tensor = torch.fft.irfft(product, n=2 * (product.shape[-1] - 1))
+    return circle[..., length - 1 : 2 * length - 1]
 
 
 class _Fourier(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, kernel: Tensor) -> Tensor:
-        transforms: list[Tensor] = []
-        y = fft_apply(x, spectrum(kernel), transforms)
+        rows, factors, transforms = channels_first(x), spectrum(kernel).unsqueeze(1), []
+        for row, factor in _blocks(2 * (factors.shape[2] - 1), rows, factors):
+            transform = torch.fft.rfft(row, n=2 * (factors.shape[2] - 1))
+            transforms.append(transform)
+            row.copy_(_read_circle(transform * factor, row.shape[2]))
         ctx.save_for_backward(kernel, *transforms)
-        return y
+        return channels_last(rows)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
         kernel, *transforms = ctx.saved_tensors
-        length = grad.shape[1]
         with torch.autocast(grad.device.type, enabled=False):
-            if not ctx.needs_input_grad[1]:
-                return fft_apply(grad, spectrum(kernel.flip(1))), None
-            grads: list[Tensor] = []
-            grad_x = fft_apply(grad, spectrum(kernel.flip(1)), grads)
-            # The correlation Σ_j g_j x_{j+n}, summed over the batch, is the gradient of the weight at lag -n.
-            products = [(g.conj_physical_().mul_(x)).sum(1) for g, x in zip(grads, transforms, strict=True)]
-            size = 2 * (products[0].shape[1] - 1)
-            lags = torch.fft.irfft(torch.cat(products), n=size)
-        return grad_x, torch.cat((lags[:, size - length + 1 :], lags[:, :length]), dim=1).flip(1)
+            rows, factors, sums = channels_first(grad), spectrum(kernel.flip(1)).unsqueeze(1), []
+            length, size = rows.shape[2], 2 * (factors.shape[2] - 1)
+            for (row, factor), other in zip(_blocks(size, rows, factors), transforms, strict=True):
+                transform = torch.fft.rfft(row, n=size)
+                row.copy_(_read_circle(transform * factor, length))
+                # The correlation Σ_j g_j x_{j+n}, summed over the batch: the gradient of the weight at lag -n.
+                sums.append(torch.linalg.vecdot(transform, other, dim=1))
+            lags = torch.fft.irfft(torch.cat(sums), n=size)
+            grad_kernel = torch.cat((lags[:, size - length + 1 :], lags[:, :length]), dim=1).flip(1)
+            return channels_last(rows), grad_kernel
 
 
 def fft_convolution(x: Tensor, kernel: Tensor) -> Tensor:

@@ -53,26 +53,18 @@ class ChunkMatrices(NamedTuple):
 
 def chunk_matrices(ssm: DiagonalSSM, chunk: int = CHUNK) -> ChunkMatrices:
     """Build the matrices of one chunk from the two directions of an SSM; differentiable."""
-    terms = ssm.terms()
-    real, imag = powers(terms, torch.arange(chunk + 1, device=ssm.skip.device))  # (2, D, c + 1, N/2)
-    gain_real, gain_imag = 2 * terms.gain_real.unsqueeze(-2), 2 * terms.gain_imag.unsqueeze(-2)
+    rate, gain = ssm.terms()
+    reach = powers(rate, torch.arange(chunk + 1, device=rate.device))  # (2, D, c + 1, N/2)
     # Forwards, place j of a chunk is c - 1 - j steps from the chunk's end and j + 1 steps from the end of the
     # one before; backwards, j steps from the chunk's start and c - j steps from the start of the one after.
-    absorb = torch.stack((real[:, :, :-1], imag[:, :, :-1]), dim=-1)
-    absorb = torch.stack((absorb[0].flip(1), absorb[1]), dim=2)  # (D, c, 2, N/2, 2)
-    emit = torch.stack(
-        (
-            real[:, :, 1:] * gain_real - imag[:, :, 1:] * gain_imag,
-            -(real[:, :, 1:] * gain_imag) - imag[:, :, 1:] * gain_real,
-        ),
-        dim=-1,
-    )
-    emit = torch.stack((emit[0], emit[1].flip(1)), dim=2)
+    absorb = torch.stack((reach[0, :, :-1].flip(1), reach[1, :, :-1]), dim=2)  # (D, c, 2, N/2)
+    leave = 2 * gain.unsqueeze(2) * reach[:, :, 1:]
+    emit = torch.stack((leave[0], leave[1].flip(1)), dim=2).conj()  # Re(ab) = Re a Re b - Im a Im b
     return ChunkMatrices(
         toeplitz_matrix(two_sided(ssm.kernel(chunk), ssm.skip)),
-        absorb.flatten(2),
-        emit.flatten(2).transpose(1, 2),
-        torch.stack((real[:, :, -1], imag[:, :, -1]), dim=-1).transpose(0, 1),
+        torch.view_as_real(absorb).flatten(2),
+        torch.view_as_real(emit.resolve_conj()).flatten(2).transpose(1, 2),
+        torch.view_as_real(reach[:, :, -1]).transpose(0, 1),
     )
 
 

@@ -24,87 +24,92 @@ _SMALLEST_EXPONENT = -40.0
 
 
 class Terms(NamedTuple):
-    """The discretised system K[l] = 2 Re Σ_p gain_p · exp(l · rate_p); each part is `(directions, D, N/2)`.
+    """The discretised system: K[l] = 2 Re Σ_p gain_p · exp(l · rate_p).
 
     Attributes:
-        rate_real: Re ΔA, negative, per step.
-        rate_imag: Im ΔA, radians per step.
-        gain_real: Re C·B̄.
-        gain_imag: Im C·B̄.
+        rate: ΔA per step, `(directions, D, N/2)` complex with negative real part.
+        gain: C·B̄, `(directions, D, N/2)` complex.
     """
 
-    rate_real: Tensor
-    rate_imag: Tensor
-    gain_real: Tensor
-    gain_imag: Tensor
+    rate: Tensor
+    gain: Tensor
 
 
-class _Powers(torch.autograd.Function):
-    """exp(t · rate) as real and imaginary part; the backward reuses them instead of taking sines again."""
-
-    @staticmethod
-    def forward(ctx: Any, rate_real: Tensor, rate_imag: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
-        steps = steps.to(rate_real.dtype).unsqueeze(-1)
-        exponent = rate_real.unsqueeze(-2) * steps
-        magnitude = exponent.exp().masked_fill_(exponent < _SMALLEST_EXPONENT, 0.0)
-        angle = rate_imag.unsqueeze(-2) * steps
-        real, imag = magnitude * angle.cos(), magnitude.mul_(angle.sin_())
-        ctx.save_for_backward(real, imag, steps)
-        return real, imag
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_real: Tensor, grad_imag: Tensor) -> tuple[Tensor, Tensor, None]:
-        real, imag, steps = ctx.saved_tensors
-        along = torch.addcmul(grad_real * real, grad_imag, imag).mul_(steps)
-        across = torch.addcmul(grad_imag * real, grad_real, imag, value=-1).mul_(steps)
-        return along.sum(-2), across.sum(-2), None
-
-
-def powers(terms: Terms, steps: Tensor) -> tuple[Tensor, Tensor]:
-    """Ā^t for each step t.
+def powers(rate: Tensor, steps: Tensor) -> Tensor:
+    """Ā^t = exp(t · rate) for each step t, by real functions: a complex exponential takes ten times as long.
 
     Args:
-        terms: the system.
+        rate: `(..., P)` complex, real part never positive.
         steps: `(T,)` whole numbers, at least 0.
 
     Returns:
-        Real and imaginary part, each `(directions, D, T, N/2)`.
+        `(..., T, P)` complex.
     """
-    result = _Powers.apply(terms.rate_real, terms.rate_imag, steps)  # type: ignore[no-untyped-call]
-    return cast(tuple[Tensor, Tensor], result)
+    times = steps.to(rate.real.dtype).unsqueeze(-1)
+    exponent = rate.real.contiguous().unsqueeze(-2) * times
+    magnitude = nn.functional.threshold(exponent, _SMALLEST_EXPONENT, -math.inf).exp()
+    angle = rate.imag.contiguous().unsqueeze(-2) * times
+    return torch.complex(magnitude * angle.cos(), magnitude * angle.sin())
 
 
-def zero_order_hold(
-    decay: Tensor, frequency: Tensor, rate_real: Tensor, rate_imag: Tensor, step: Tensor
-) -> tuple[Tensor, Tensor]:
+class _Kernel(torch.autograd.Function):
+    """K[l] = 2 Re Σ_p gain_p z_p^l with z = exp(rate), for lags l = i·w + j: z^l = z^(iw) · z^j.
+
+    Two small tables and one product of real matrices replace an exponential for every lag and state. Where g is
+    the gradient of K, the gradients are twice the conjugates of S0 = Σ_l g_l z^l for the gain, and of gain · S1,
+    S1 = Σ_l l g_l z^l, for the rate; both sums are matrix products with the same tables.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, rate: Tensor, gain: Tensor, length: int) -> Tensor:
+        width = 1 << ((length - 1).bit_length() + 1) // 2  # a power of two, at least √length
+        rows = -(-length // width)
+        steps = torch.arange(width, device=rate.device)
+        flat = rate.flatten(0, 1)
+        fine = torch.view_as_real(powers(flat, steps)).flatten(2)  # (directions · D, w, N)
+        coarse = powers(flat, steps[:rows] * width)
+        # Re(ab) = Re a Re b - Im a Im b
+        start = (2 * gain.flatten(0, 1).unsqueeze(1) * coarse).conj_physical()
+        ctx.save_for_backward(fine, coarse, gain)
+        kernel = torch.bmm(torch.view_as_real(start).flatten(2), fine.transpose(1, 2))
+        return kernel.view(*rate.shape[:2], rows * width)[..., :length]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        fine, coarse, gain = ctx.saved_tensors
+        width, (rows, pairs) = fine.shape[1], coarse.shape[1:]
+        with torch.autocast(grad.device.type, enabled=False):
+            grad = nn.functional.pad(grad.flatten(0, 1), (0, rows * width - grad.shape[2]))
+            lags = torch.arange(rows * width, device=grad.device, dtype=grad.dtype)
+            weights = torch.stack((grad, lags * grad), dim=1).view(-1, 2 * rows, width)
+            sums = torch.view_as_complex(torch.bmm(weights, fine).view(-1, 2, rows, pairs, 2))
+            zeroth, first = sums.mul_(coarse.unsqueeze(1)).sum(2).view(*gain.shape[:2], 2, pairs).unbind(2)
+        return 2 * (gain * first).conj(), 2 * zeroth.conj(), None
+
+
+def zero_order_hold(A: Tensor, rate: Tensor, step: Tensor) -> Tensor:
     """B̄ = A⁻¹ (exp(ΔA) - 1) (Eq. 2), exact for an input that is constant during a step.
 
     Args:
-        decay: Re A.
-        frequency: Im A.
-        rate_real: Re ΔA.
-        rate_imag: Im ΔA.
-        step: Δ; not used here.
-
-    Returns:
-        Real and imaginary part of B̄.
+        A: complex.
+        rate: ΔA, complex.
+        step: Δ.
     """
+    real, imag = rate.real, rate.imag
     # exp(a + ib) - 1 without the cancellation that small Δ would bring.
-    real = rate_real.expm1() * rate_imag.cos() - 2 * (rate_imag / 2).sin().square()
-    imag = rate_real.exp() * rate_imag.sin()
-    norm = decay.square() + frequency.square()
-    return (real * decay + imag * frequency) / norm, (imag * decay - real * frequency) / norm
+    grown = torch.complex(
+        real.expm1() * imag.cos() - 2 * (imag / 2).sin().square(), real.exp() * imag.sin()
+    )
+    return grown / A
 
 
-def first_order(
-    decay: Tensor, frequency: Tensor, rate_real: Tensor, rate_imag: Tensor, step: Tensor
-) -> tuple[Tensor, Tensor]:
+def first_order(A: Tensor, rate: Tensor, step: Tensor) -> Tensor:
     """B̄ ≈ Δ (Eq. 3), the first term of the Taylor series, as in Mamba; arguments as in `zero_order_hold`."""
-    return step.expand_as(decay), torch.zeros_like(decay)
+    return step.expand_as(A)
 
 
-DISCRETISATIONS: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {
+DISCRETISATIONS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "zoh": zero_order_hold,
     "euler": first_order,
 }
@@ -164,37 +169,18 @@ class DiagonalSSM(nn.Module):
     def terms(self) -> Terms:
         """The system after discretisation (Eq. 2 or 3)."""
         step = self.log_step.exp().unsqueeze(-1)
-        decay = -self.log_decay.exp()
-        rate_real, rate_imag = decay * step, self.frequency * step
-        in_real, in_imag = DISCRETISATIONS[self.discretisation](decay, self.frequency, rate_real, rate_imag, step)
-        out_real, out_imag = self.output.unbind(-1)
-        return Terms(
-            rate_real,
-            rate_imag,
-            out_real * in_real - out_imag * in_imag,
-            out_real * in_imag + out_imag * in_real,
-        )
+        A = torch.complex(-self.log_decay.exp(), self.frequency)
+        rate = step * A
+        return Terms(rate, torch.view_as_complex(self.output) * DISCRETISATIONS[self.discretisation](A, rate, step))
 
     def kernel(self, length: int) -> Tensor:
         """The convolution kernels K̄ of Eq. 5, up to lag `length - 1`.
 
-        Every power is a product of two: Ā^(i·w + j) = Ā^(i·w) · Ā^j. Two small real tables and one matrix
-        product replace `length` complex exponentials a state.
-
         Returns:
-            `(directions, D, length)`, real.
+            `(directions, D, length)`, real; differentiable.
         """
-        terms = self.terms()
-        width = 1 << ((length - 1).bit_length() + 1) // 2  # a power of two, at least √length
-        rows = -(-length // width)
-        fine_real, fine_imag = powers(terms, torch.arange(width, device=self.skip.device))
-        real, imag = powers(terms, torch.arange(0, rows * width, width, device=self.skip.device))
-        gain_real, gain_imag = 2 * terms.gain_real.unsqueeze(-2), 2 * terms.gain_imag.unsqueeze(-2)
-        # Re(ab) = Re a Re b - Im a Im b, summed over the states: one product of real matrices.
-        coarse = torch.cat((real * gain_real - imag * gain_imag, -(real * gain_imag) - imag * gain_real), dim=-1)
-        fine = torch.cat((fine_real, fine_imag), dim=-1)
-        kernel = torch.bmm(coarse.flatten(0, 1), fine.flatten(0, 1).transpose(1, 2))
-        return kernel.view(*terms.rate_real.shape[:2], rows * width)[..., :length]
+        kernel = _Kernel.apply(*self.terms(), length)  # type: ignore[no-untyped-call]
+        return cast(Tensor, kernel)
 
     def kernel_reference(self, length: int) -> Tensor:
         """The same as `kernel`, straight from Eq. 2, 3 and 5 in complex numbers: slow and obvious."""
