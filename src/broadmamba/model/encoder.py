@@ -54,7 +54,7 @@ class UtteranceConvolution(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Features of one modality → `D` channels that know their position: ξ̂ = Conv1D(ξ) + PE (Eq. 9–10).
+    """Features of one modality → `D` channels that know their position: ξ̂ = Conv1D(ξ) + PE/√D (Eq. 9–10).
 
     Args:
         d_in: width of the features.
@@ -89,6 +89,9 @@ class Encoder(nn.Module):
             xi = xi + self.speakers((speakers + 1).clamp(max=self.speakers.num_embeddings - 1))
         padded = packing.pad(self.dropout(xi))
         if self.position:
-            table = position_encoding(padded.shape[1], padded.shape[2], dtype=padded.dtype, device=padded.device)
-            padded = padded + table * packing.mask[..., None]
+            L, D = padded.shape[1:]
+            table = position_encoding(L, D, dtype=padded.dtype, device=padded.device)
+            # Over √D: in the Transformer, from which Eq. 10 is, embeddings are multiplied by √D before positions are
+            # added. Unscaled, positions are far larger than what was said, and training fails to look past them.
+            padded = padded + table / math.sqrt(D) * packing.mask[..., None]
         return padded

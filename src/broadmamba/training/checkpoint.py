@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from broadmamba.data.batching import Prepared, prepare
 from broadmamba.data.conversation import Conversation, LabelSet
 from broadmamba.data.corpus import Feature, Split
-from broadmamba.data.normalise import Normaliser
+from broadmamba.data.normalise import Normaliser, relative_to_speaker
 from broadmamba.data.spec import FeatureSpec
 from broadmamba.errors import BroadMambaError, CheckpointError, IncompatibleError, InputError
 from broadmamba.evaluation.scoring import Scores, score
@@ -40,6 +40,7 @@ class Checkpoint:
         labels: the order of classes.
         features: modality → specs of its features, side by side in this order.
         normalisers: modality → what was fitted on the training split.
+        speaker_relative: modalities whose values are joined by their distance from the speaker's mean.
         provenance: corpus, settings, seed, versions and dev figures; only told, never read back.
     """
 
@@ -47,6 +48,7 @@ class Checkpoint:
     labels: LabelSet
     features: Mapping[str, tuple[FeatureSpec, ...]]
     normalisers: Mapping[str, Normaliser]
+    speaker_relative: tuple[str, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -64,7 +66,7 @@ class Checkpoint:
         Raises:
             IncompatibleError: a feature has another spec, part of a modality is missing, or all of them are.
         """
-        given = select_features(self.features, features)
+        given = assemble(self.features, features, conversations, self.speaker_relative)
         if not given:
             names = ", ".join(spec.name for specs in self.features.values() for spec in specs)
             raise IncompatibleError(f"the model reads {names}; found {', '.join(features) or 'no feature'}")
@@ -101,6 +103,7 @@ class Checkpoint:
                 "format": FORMAT,
                 "version": VERSION,
                 "labels": list(self.labels),
+                "speaker_relative": list(self.speaker_relative),
                 "features": {m: [spec.to_dict() for spec in specs] for m, specs in self.features.items()},
                 "model": self.model.config.to_dict(),
                 "provenance": dict(self.provenance),
@@ -134,20 +137,26 @@ class Checkpoint:
                 for m in config.modalities
             }
             labels = LabelSet(values["labels"])
+            relative = tuple(values["speaker_relative"])
         except (BroadMambaError, KeyError, TypeError, AttributeError, RuntimeError) as error:
             reason = " ".join(str(error).split())
             raise CheckpointError(f"{path}: damaged or of another version: {reason[:300]}") from None
-        return cls(model.eval(), labels, features, normalisers, values.get("provenance", {}))
+        return cls(model.eval(), labels, features, normalisers, relative, values.get("provenance", {}))
 
 
-def select_features(
-    wanted: Mapping[str, Sequence[FeatureSpec]], found: Mapping[str, Feature]
+def assemble(
+    wanted: Mapping[str, Sequence[FeatureSpec]],
+    found: Mapping[str, Feature],
+    conversations: Sequence[Conversation],
+    speaker_relative: Sequence[str],
 ) -> dict[str, NDArray[np.float32]]:
     """Put the features of each modality side by side.
 
     Args:
         wanted: modality → specs.
         found: features by name.
+        conversations: what the rows belong to.
+        speaker_relative: modalities that get distances from the speaker's mean besides.
 
     Returns:
         Modality → `(U, width)`; a modality of which no feature was found is left out.
@@ -170,7 +179,8 @@ def select_features(
                 raise IncompatibleError(
                     f"feature {spec.name!r}: the model was trained on {spec.describe()}, found {other.describe()}"
                 )
-        chosen[m] = np.concatenate([found[spec.name].values for spec in specs], axis=1)
+        values = np.concatenate([found[spec.name].values for spec in specs], axis=1)
+        chosen[m] = relative_to_speaker(values, conversations) if m in speaker_relative else values
     return chosen
 
 

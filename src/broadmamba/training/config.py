@@ -9,6 +9,7 @@ from importlib import resources
 from typing import Any
 
 from broadmamba.data.conversation import near
+from broadmamba.data.spec import MODALITIES
 from broadmamba.errors import InputError
 from broadmamba.model.config import BroadMambaConfig
 from broadmamba.model.loss import LossConfig
@@ -20,6 +21,8 @@ class TrainingConfig:
 
     Attributes:
         features: modality → names of the features that make it up, side by side; empty for all that the corpus has.
+        speaker_relative: modalities to which each value's distance from its speaker's mean in the conversation is
+            added, column by column (addition).
         model: settings of `BroadMambaConfig`, without what the corpus decides (`widths`, `classes`).
         loss: weights of the loss terms.
         epochs: passes over the training split.
@@ -32,6 +35,7 @@ class TrainingConfig:
     """
 
     features: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    speaker_relative: tuple[str, ...] = ()
     model: Mapping[str, Any] = field(default_factory=dict)
     loss: LossConfig = field(default_factory=LossConfig)
     epochs: int = 60
@@ -48,7 +52,11 @@ class TrainingConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
-        return {**asdict(self), "features": {m: list(names) for m, names in self.features.items()}}
+        return {
+            **asdict(self),
+            "features": {m: list(names) for m, names in self.features.items()},
+            "speaker_relative": list(self.speaker_relative),
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainingConfig:
@@ -61,7 +69,10 @@ class TrainingConfig:
         loss = values.get("loss", {})
         _check_names(loss, LossConfig, "loss")
         features = {m: tuple(names) for m, names in values.get("features", {}).items()}
-        config = cls(**{**values, "loss": LossConfig(**loss), "features": features})
+        relative = tuple(values.get("speaker_relative", ()))
+        if unknown := [m for m in relative if m not in MODALITIES]:
+            raise InputError(f"speaker_relative: expected some of {', '.join(MODALITIES)}, found {', '.join(unknown)}")
+        config = cls(**{**values, "loss": LossConfig(**loss), "features": features, "speaker_relative": relative})
         for name in ("epochs", "batch_size", "patience"):
             value = getattr(config, name)
             if not isinstance(value, int) or value < 1:

@@ -27,7 +27,7 @@ from broadmamba.evaluation.metrics import Metrics
 from broadmamba.evaluation.scoring import evaluate
 from broadmamba.model.network import BroadMamba
 from broadmamba.storage import atomic_write
-from broadmamba.training.checkpoint import Checkpoint, select_features
+from broadmamba.training.checkpoint import Checkpoint, assemble
 from broadmamba.training.config import TrainingConfig
 
 SAVE_EVERY = 10.0
@@ -131,11 +131,12 @@ def _blank_checkpoint(
     train: Split, specs: Mapping[str, tuple[FeatureSpec, ...]], config: TrainingConfig, seed: int
 ) -> Checkpoint:
     """An untrained model, with the normalisation measured on the training split."""
-    normalisers = {m: Normaliser.fit(x, m) for m, x in select_features(specs, train.features).items()}
-    widths = {m: sum(spec.width for spec in specs[m]) for m in specs}
+    values = assemble(specs, train.features, train.conversations, config.speaker_relative)
+    normalisers = {m: Normaliser.fit(x, m) for m, x in values.items()}
+    widths = {m: x.shape[1] for m, x in values.items()}
     torch.manual_seed(seed)
     model = BroadMamba(config.model_config(widths, len(train.labels)))
-    return Checkpoint(model, train.labels, specs, normalisers)
+    return Checkpoint(model, train.labels, specs, normalisers, config.speaker_relative)
 
 
 class _Trainer:
