@@ -31,6 +31,7 @@ class TrainingConfig:
         weight_decay: of AdamW; state-space parameters have none.
         clip: largest norm of the gradient.
         average: decay of the running mean of weights that is evaluated and kept; 0 for none.
+        refit: whether each W_b is set in closed form (Eq. 15) after each epoch, besides its gradient steps.
         patience: epochs without a better dev figure after which training stops.
     """
 
@@ -44,6 +45,7 @@ class TrainingConfig:
     weight_decay: float = 1e-2
     clip: float = 1.0
     average: float = 0.0
+    refit: bool = False
     patience: int = 60
 
     def model_config(self, widths: Mapping[str, int], classes: int) -> BroadMambaConfig:

@@ -29,6 +29,7 @@ from broadmamba.model.network import BroadMamba
 from broadmamba.storage import atomic_write
 from broadmamba.training.checkpoint import Checkpoint, assemble
 from broadmamba.training.config import TrainingConfig
+from broadmamba.training.refit import refit_readouts
 
 SAVE_EVERY = 10.0
 """Seconds between saved states: what a kill may cost."""
@@ -177,6 +178,8 @@ class _Trainer:
     def run_epoch(self) -> Epoch:
         """One pass over train, one look at dev."""
         loss = self._pass()
+        if self.config.refit:
+            refit_readouts(self._kept(), self.train, self.config.loss.ridge)
         metrics = self._measure(self._kept())
         dev = {"weighted_f1": metrics.weighted_f1, "accuracy": metrics.accuracy}
         best = max((e.dev["weighted_f1"] for e in self.history), default=-1.0)
