@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-_BLOCK_BYTES = 2 << 20  # what a core keeps in its cache between the steps of one block
+_BLOCK_BYTES = 1 << 20  # of real rows: with their transforms, what a core keeps in its cache
 _BLOCK_ROWS = 8
 
 
@@ -116,53 +116,57 @@ def fft_apply(x: Tensor, kernel_spectrum: Tensor) -> Tensor:
         x: the input.
         kernel_spectrum: of `spectrum`, for the same L.
     """
-    rows, size = channels_first(x), 2 * (kernel_spectrum.shape[1] - 1)
-    for row, factor in _blocks(size, rows, kernel_spectrum.unsqueeze(1)):
-        row.copy_(_read_circle(torch.fft.rfft(row, n=size).mul_(factor), row.shape[2]))
+    rows = channels_first(x)
+    for row, factor, transform in _transforms(rows, kernel_spectrum):
+        _write_circle(row, transform.mul_(factor))
     return channels_last(rows)
 
 
-def _blocks(size: int, rows: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Cut tensors that start with the channels into blocks, so that a block's FFTs stay in the cache."""
-    channels, batch, _ = rows.shape
+def _transforms(rows: Tensor, kernel_spectrum: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """A block of rows `(D, B, L)`, the kernel's part for it, and the block's Fourier transform, one by one."""
+    channels, batch, length = rows.shape
+    size = 2 * (kernel_spectrum.shape[1] - 1)
     if rows.device.type == "cpu":
         block_rows = max(_BLOCK_ROWS, _BLOCK_BYTES // (size * rows.element_size()))
-        channels = -(-block_rows // batch)
-    return zip(*(torch.split(tensor, channels) for tensor in (rows, *others)), strict=True)
+        channels = min(channels, -(-block_rows // batch))
+    padded = rows.new_zeros(channels, batch, size)  # the end stays zero from block to block
+    factors = torch.split(kernel_spectrum.unsqueeze(1), channels)
+    for row, factor in zip(torch.split(rows, channels), factors, strict=True):
+        padded[: len(row), :, :length] = row
+        yield row, factor, torch.fft.rfft(padded[: len(row)])
 
 
-def _read_circle(product: Tensor, length: int) -> Tensor:
-    """Transform back and read the output.
+def _write_circle(row: Tensor, product: Tensor) -> None:
+    """Transform back and write the L places of the output.
 
     A circle of 2L - 1 places is long enough: what wraps around lands outside of the L places that are read.
     """
-    circle: Tensor = torch.fft.irfft(product, n=2 * (product.shape[-1] - 1))
-    return circle[..., length - 1 : 2 * length - 1]
+    length = row.shape[2]
+    row.copy_(torch.fft.irfft(product, n=2 * (product.shape[2] - 1))[..., length - 1 : 2 * length - 1])
 
 
 class _Fourier(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, kernel: Tensor) -> Tensor:
-        rows, factors, transforms = channels_first(x), spectrum(kernel).unsqueeze(1), []
-        for row, factor in _blocks(2 * (factors.shape[2] - 1), rows, factors):
-            transform = torch.fft.rfft(row, n=2 * (factors.shape[2] - 1))
+        rows, transforms = channels_first(x), []
+        for row, factor, transform in _transforms(rows, spectrum(kernel)):
             transforms.append(transform)
-            row.copy_(_read_circle(transform * factor, row.shape[2]))
+            _write_circle(row, transform * factor)
         ctx.save_for_backward(kernel, *transforms)
         return channels_last(rows)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
-        kernel, *transforms = ctx.saved_tensors
+        kernel, *inputs = ctx.saved_tensors
         with torch.autocast(grad.device.type, enabled=False):
-            rows, factors, sums = channels_first(grad), spectrum(kernel.flip(1)).unsqueeze(1), []
-            length, size = rows.shape[2], 2 * (factors.shape[2] - 1)
-            for (row, factor), other in zip(_blocks(size, rows, factors), transforms, strict=True):
-                transform = torch.fft.rfft(row, n=size)
-                row.copy_(_read_circle(transform * factor, length))
+            rows, sums = channels_first(grad), []
+            blocks = _transforms(rows, spectrum(kernel.flip(1)))
+            for (row, factor, transform), other in zip(blocks, inputs, strict=True):
+                _write_circle(row, transform * factor)
                 # The correlation Σ_j g_j x_{j+n}, summed over the batch: the gradient of the weight at lag -n.
-                sums.append(torch.linalg.vecdot(transform, other, dim=1))
+                sums.append(transform.conj_physical_().mul_(other).sum(1))
+            length, size = rows.shape[2], fast_size(kernel.shape[1])
             lags = torch.fft.irfft(torch.cat(sums), n=size)
             grad_kernel = torch.cat((lags[:, size - length + 1 :], lags[:, :length]), dim=1).flip(1)
             return channels_last(rows), grad_kernel

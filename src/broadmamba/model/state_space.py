@@ -47,7 +47,7 @@ def powers(rate: Tensor, steps: Tensor) -> Tensor:
     """
     times = steps.to(rate.real.dtype).unsqueeze(-1)
     exponent = rate.real.contiguous().unsqueeze(-2) * times
-    magnitude = nn.functional.threshold(exponent, _SMALLEST_EXPONENT, -math.inf).exp()
+    magnitude = nn.functional.threshold(exponent, _SMALLEST_EXPONENT, -math.inf).exp_()
     angle = rate.imag.contiguous().unsqueeze(-2) * times
     return torch.complex(magnitude * angle.cos(), magnitude * angle.sin())
 
