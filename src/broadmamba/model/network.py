@@ -107,6 +107,8 @@ class ModalityBranch(nn.Module):
         Returns:
             `(T, K)`.
         """
+        # What stands where the modality is missing would reach the neighbours through the convolution.
+        x = x.masked_fill(~present[..., None], 0.0)
         hidden = self.encoder(packing.pack(x), speakers, packing)
         for layer in self.contexts:
             # Masked after bias, positions and norm: what stands on padding would leak through the backward kernel.
