@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
 import torch
@@ -22,18 +22,34 @@ from broadmamba.model.state_space import DiagonalSSM
 _T = TypeVar("_T")
 
 
-def choose_path(length: int, batch: int, d_state: int, *, training: bool) -> str:
-    """Which of the three ways of computing Eq. 11 is fastest: `toeplitz`, `fft` or `chunked`.
+def choose_path(length: int, batch: int, d_state: int, *, learning: bool) -> str:
+    """Which of the three ways of computing Eq. 11 is the fastest.
 
     Args:
         length: L, utterances of the longest conversation.
         batch: B, conversations.
         d_state: N, real states a channel.
-        training: whether the kernel has to be made anew and gradients will be asked for.
+        learning: whether gradients will be asked for, so that nothing can be cached.
+
+    Returns:
+        `toeplitz`, `fft` or `chunked`.
     """
-    if length <= 128:
+    # Measured with D = 128 on one core. Learning, FFT and recurrence meet at L = 3000 (N = 16) and 9500
+    # (N = 64), cached at 4000 and 8500; B hardly matters.
+    if length >= 128 * (d_state + 12):
+        return "chunked"
+    # Cached, Toeplitz and FFT meet at L = 45 (B = 1), 60 (2), 95 (4), 140 (8) and 190 (16), where the matrix
+    # becomes large. Learning, the matrix and its gradient cost more than FFTs at every length (10 against 6 ms
+    # at B = 16, L = 64).
+    if not learning and length <= min(128, 32 + 16 * batch):
         return "toeplitz"
-    return "fft" if length < 128 * d_state else "chunked"
+    return "fft"
+
+
+def cached_length(length: int) -> int:
+    """The length that a cached kernel is made for: few values, at most a quarter more than needed."""
+    step = 1 << max(4, (length - 1).bit_length() - 3)
+    return -(-length // step) * step
 
 
 class KernelCache:
@@ -46,14 +62,14 @@ class KernelCache:
     def __init__(self) -> None:
         self._entries: tuple[list[Tensor], dict[tuple[str, int], Any]] = ([], {})
 
-    def get(self, key: tuple[str, int], parameters: list[Tensor], make: Callable[[], _T]) -> _T:
+    def get(self, key: tuple[str, int], parameters: Sequence[Tensor], make: Callable[[], _T]) -> _T:
         """The value kept under a key, made anew if the parameters are not what they were."""
         known, values = self._entries
         if not _same(known, parameters):
             values = {}
             self._entries = ([p.detach().clone() for p in parameters], values)
         if key not in values:
-            if len(values) >= 8:  # lengths seen are many, lengths in use at one time few
+            if len(values) >= 16:  # lengths seen are many, lengths in use at one time few
                 values.pop(next(iter(values)))
             values[key] = make()
         return cast(_T, values[key])
@@ -65,7 +81,7 @@ class KernelCache:
         return KernelCache, ()
 
 
-def _same(known: list[Tensor], parameters: list[Tensor]) -> bool:
+def _same(known: Sequence[Tensor], parameters: Sequence[Tensor]) -> bool:
     return len(known) == len(parameters) and all(
         a.device == b.device and a.dtype == b.dtype and torch.equal(a, b)
         for a, b in zip(known, parameters, strict=True)
@@ -99,7 +115,6 @@ class BiSSM(nn.Module):
     ) -> None:
         super().__init__()
         self.ssm = DiagonalSSM(d_model, d_state, discretisation=discretisation, dt_min=dt_min, dt_max=dt_max)
-        self.d_state = d_state
         self._cache = KernelCache()
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -116,36 +131,32 @@ class BiSSM(nn.Module):
             x = x.to(self.ssm.skip.dtype)
             if mask is not None:
                 x = x.masked_fill(~mask.unsqueeze(-1), 0.0)
-            learned = torch.is_grad_enabled() and any(p.requires_grad for p in self.ssm.parameters())
-            training = learned or (torch.is_grad_enabled() and x.requires_grad)
-            path = choose_path(x.shape[1], x.shape[0], self.d_state, training=training)
-            y: Tensor = getattr(self, f"_{path}")(x, training)
-            return y
+            learned = x.requires_grad or any(p.requires_grad for p in self.ssm.parameters())
+            learning = torch.is_grad_enabled() and learned
+            path = choose_path(x.shape[1], x.shape[0], self.ssm.d_state, learning=learning)
+            return self._learn(x, path) if learning else self._infer(x, path)
 
-    def _toeplitz(self, x: Tensor, training: bool) -> Tensor:
-        length = x.shape[1]
-        if training:
-            return toeplitz_apply(x, toeplitz_matrix(self._two_sided(length)))
-        size = max(16, 1 << (length - 1).bit_length())  # the matrix of a shorter sequence is its corner
-        matrix = self._cached("toeplitz", size, lambda: toeplitz_matrix(self._two_sided(size)))
-        return toeplitz_apply(x, matrix[:, :length, :length])
-
-    def _fft(self, x: Tensor, training: bool) -> Tensor:
-        length = x.shape[1]
-        if training:
-            return fft_convolution(x, self._two_sided(length))
-        return fft_apply(x, self._cached("fft", length, lambda: spectrum(self._two_sided(length))))
-
-    def _chunked(self, x: Tensor, training: bool) -> Tensor:
-        if training:
+    def _learn(self, x: Tensor, path: str) -> Tensor:
+        if path == "chunked":
             return chunked_recurrence(x, chunk_matrices(self.ssm))
-        return chunked_recurrence(x, self._cached("chunked", 0, lambda: chunk_matrices(self.ssm)))
+        return fft_convolution(x, self._two_sided(x.shape[1]))
+
+    def _infer(self, x: Tensor, path: str) -> Tensor:
+        length = x.shape[1]
+        size = 0 if path == "chunked" else cached_length(length)
+
+        def cached(make: Callable[[], _T]) -> _T:
+            return self._cache.get((path, size), list(self.ssm.parameters()), make)
+
+        if path == "chunked":
+            return chunked_recurrence(x, cached(lambda: chunk_matrices(self.ssm)))
+        if path == "fft":
+            return fft_apply(x, cached(lambda: spectrum(self._two_sided(size))), size - 1)
+        matrix = cached(lambda: toeplitz_matrix(self._two_sided(size)))
+        return toeplitz_apply(x, matrix[:, :length, :length])  # the corner is a shorter sequence's matrix
 
     def _two_sided(self, length: int) -> Tensor:
         return two_sided(self.ssm.kernel(length), self.ssm.skip)
-
-    def _cached(self, path: str, size: int, make: Callable[[], _T]) -> _T:
-        return self._cache.get((path, size), list(self.ssm.parameters()), make)
 
 
 def bissm_reference(x: Tensor, kernel_f: Tensor, kernel_b: Tensor, d: Tensor) -> Tensor:

@@ -109,16 +109,17 @@ def spectrum(kernel: Tensor) -> Tensor:
     return transform
 
 
-def fft_apply(x: Tensor, kernel_spectrum: Tensor) -> Tensor:
+def fft_apply(x: Tensor, kernel_spectrum: Tensor, centre: int) -> Tensor:
     """Convolve x `(B, L, D)` by FFT, a block of channels at a time.
 
     Args:
         x: the input.
-        kernel_spectrum: of `spectrum`, for the same L.
+        kernel_spectrum: of `spectrum`, for this L or a longer one.
+        centre: where that kernel has lag 0, at least L - 1.
     """
     rows = channels_first(x)
     for row, factor, transform in _transforms(rows, kernel_spectrum):
-        _write_circle(row, transform.mul_(factor))
+        _write_circle(row, transform.mul_(factor), centre)
     return channels_last(rows)
 
 
@@ -136,13 +137,13 @@ def _transforms(rows: Tensor, kernel_spectrum: Tensor) -> Iterator[tuple[Tensor,
         yield row, factor, torch.fft.rfft(padded[: len(row)])
 
 
-def _write_circle(row: Tensor, product: Tensor) -> None:
-    """Transform back and write the L places of the output.
+def _write_circle(row: Tensor, product: Tensor, centre: int) -> None:
+    """Transform back and write the L places of the output, which start at the centre.
 
-    A circle of 2L - 1 places is long enough: what wraps around lands outside of the L places that are read.
+    A circle as long as the kernel is enough: what wraps around lands outside of the places that are read.
     """
-    length = row.shape[2]
-    row.copy_(torch.fft.irfft(product, n=2 * (product.shape[2] - 1))[..., length - 1 : 2 * length - 1])
+    circle = torch.fft.irfft(product, n=2 * (product.shape[2] - 1))
+    row.copy_(circle[..., centre : centre + row.shape[2]])
 
 
 class _Fourier(torch.autograd.Function):
@@ -151,7 +152,7 @@ class _Fourier(torch.autograd.Function):
         rows, transforms = channels_first(x), []
         for row, factor, transform in _transforms(rows, spectrum(kernel)):
             transforms.append(transform)
-            _write_circle(row, transform * factor)
+            _write_circle(row, transform * factor, x.shape[1] - 1)
         ctx.save_for_backward(kernel, *transforms)
         return channels_last(rows)
 
@@ -160,13 +161,13 @@ class _Fourier(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
         kernel, *inputs = ctx.saved_tensors
         with torch.autocast(grad.device.type, enabled=False):
-            rows, sums = channels_first(grad), []
+            rows, sums, length = channels_first(grad), [], grad.shape[1]
             blocks = _transforms(rows, spectrum(kernel.flip(1)))
             for (row, factor, transform), other in zip(blocks, inputs, strict=True):
-                _write_circle(row, transform * factor)
+                _write_circle(row, transform * factor, length - 1)
                 # The correlation Σ_j g_j x_{j+n}, summed over the batch: the gradient of the weight at lag -n.
                 sums.append(transform.conj_physical_().mul_(other).sum(1))
-            length, size = rows.shape[2], fast_size(kernel.shape[1])
+            size = fast_size(kernel.shape[1])
             lags = torch.fft.irfft(torch.cat(sums), n=size)
             grad_kernel = torch.cat((lags[:, size - length + 1 :], lags[:, :length]), dim=1).flip(1)
             return channels_last(rows), grad_kernel

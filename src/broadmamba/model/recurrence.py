@@ -20,7 +20,7 @@ from torch.autograd.function import once_differentiable
 from broadmamba.model.convolution import toeplitz_matrix, two_sided
 from broadmamba.model.state_space import DiagonalSSM, powers
 
-CHUNK = 128
+CHUNK = 64
 _BLOCK_BYTES = 2 << 20
 
 

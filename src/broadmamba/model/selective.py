@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from broadmamba.errors import InputError
 
-_CHUNK = 64
+_CHUNK = 32
 
 
 class ScanInputs(NamedTuple):

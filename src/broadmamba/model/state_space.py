@@ -98,9 +98,7 @@ def zero_order_hold(A: Tensor, rate: Tensor, step: Tensor) -> Tensor:
     """
     real, imag = rate.real, rate.imag
     # exp(a + ib) - 1 without the cancellation that small Δ would bring.
-    grown = torch.complex(
-        real.expm1() * imag.cos() - 2 * (imag / 2).sin().square(), real.exp() * imag.sin()
-    )
+    grown = torch.complex(real.expm1() * imag.cos() - 2 * (imag / 2).sin().square(), real.exp() * imag.sin())
     return grown / A
 
 
@@ -157,7 +155,7 @@ class DiagonalSSM(nn.Module):
             raise InputError(f"d_state: expected an even number of at least 2 (conjugate pairs), found {d_state}")
         if not 0 < dt_min <= dt_max:
             raise InputError(f"expected 0 < dt_min <= dt_max, found dt_min={dt_min} and dt_max={dt_max}")
-        self.discretisation = discretisation
+        self.d_state, self.discretisation = d_state, discretisation
         pairs = d_state // 2
         steps = torch.linspace(math.log(dt_min), math.log(dt_max), d_model)
         self.log_step = nn.Parameter(steps.repeat(directions, 1))
