@@ -30,6 +30,9 @@ from broadmamba.training.card import model_card
 FORMAT = "broadmamba-model"
 VERSION = 1
 
+IDENTITY = ("name", "modality", "width", "pooling", "sha256", "columns")
+"""What two specs must share for a model to read the one in place of the other."""
+
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
@@ -90,11 +93,13 @@ class Checkpoint:
         return score(self.model, prepared, self.modalities)
 
     def save(self, path: Path | str) -> None:
-        """Write the folder; `config.json` comes last, so that a folder that has one is whole."""
+        """Write the folder; `config.json` goes first and comes last, so that a folder that has one is whole."""
         path = Path(path)
         arrays = {f"model.{k}": v.detach().cpu().numpy() for k, v in self.model.state_dict().items()}
         for m, normaliser in self.normalisers.items():
             arrays |= {f"normaliser.{m}.mean": normaliser.mean, f"normaliser.{m}.scale": normaliser.scale}
+        if (path / "config.json").is_file():
+            (path / "config.json").unlink()
         save_arrays(path / "model.safetensors", arrays)
         write_text(path / "README.md", model_card(self.labels, self.features, self.provenance))
         write_json(
@@ -127,6 +132,8 @@ class Checkpoint:
                 VERSION,
             ):
                 raise InputError(f"expected format {FORMAT!r} version {VERSION}")
+            if not isinstance(values["provenance"], dict):
+                raise InputError(f"provenance is {values['provenance']!r:.40}, expected an object")
             config = BroadMambaConfig.from_dict(values["model"])
             features = {m: tuple(map(FeatureSpec.from_dict, specs)) for m, specs in values["features"].items()}
             arrays = map_arrays(path / "model.safetensors")
@@ -136,12 +143,14 @@ class Checkpoint:
                 m: Normaliser(*(np.array(arrays[f"normaliser.{m}.{part}"]) for part in ("mean", "scale")))
                 for m in config.modalities
             }
-            labels = LabelSet(values["labels"])
-            relative = tuple(values["speaker_relative"])
+            labels = LabelSet(_texts(values, "labels"))
+            relative = _texts(values, "speaker_relative")
+            _check_fit(config, labels, features, normalisers, relative)
+            _check_numbers(model)
         except (BroadMambaError, KeyError, TypeError, AttributeError, RuntimeError) as error:
             reason = " ".join(str(error).split())
             raise CheckpointError(f"{path}: damaged or of another version: {reason[:300]}") from None
-        return cls(model.eval(), labels, features, normalisers, relative, values.get("provenance", {}))
+        return cls(model.eval(), labels, features, normalisers, relative, values["provenance"])
 
 
 def assemble(
@@ -175,18 +184,58 @@ def assemble(
             )
         for spec in specs:
             other = found[spec.name].spec
-            if identity(other) != identity(spec):
+            differing = [key for key in IDENTITY if getattr(spec, key) != getattr(other, key)]
+            if differing:
+                pairs = (f"{key} {getattr(spec, key)!r:.60} and {getattr(other, key)!r:.60}" for key in differing)
                 raise IncompatibleError(
-                    f"feature {spec.name!r}: the model was trained on {spec.describe()}, found {other.describe()}"
+                    f"feature {spec.name!r}: the model was trained on {spec.describe()}, found {other.describe()}; "
+                    f"they differ in {', '.join(pairs)}"
                 )
         values = np.concatenate([found[spec.name].values for spec in specs], axis=1)
         chosen[m] = relative_to_speaker(values, conversations) if m in speaker_relative else values
     return chosen
 
 
-def identity(spec: FeatureSpec) -> tuple[object, ...]:
-    """What two specs must share for a model to read the one in place of the other."""
-    return (spec.name, spec.modality, spec.width, spec.pooling, spec.sha256, spec.columns)
+def _texts(values: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    found = values[key]
+    if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
+        raise InputError(f"{key} is {found!r:.40}, expected a list of texts")
+    return tuple(found)
+
+
+def _check_fit(
+    config: BroadMambaConfig,
+    labels: LabelSet,
+    features: Mapping[str, Sequence[FeatureSpec]],
+    normalisers: Mapping[str, Normaliser],
+    speaker_relative: Sequence[str],
+) -> None:
+    """Refuse parts of a checkpoint that are fine alone and do not fit each other."""
+    if len(labels) != config.classes:
+        raise InputError(f"{len(labels)} labels ({', '.join(labels)}) for a model of {config.classes} classes")
+    if set(features) != set(config.modalities) or not set(speaker_relative) <= set(config.modalities):
+        raise InputError(
+            f"features for {', '.join(features) or 'nothing'} and speaker_relative for "
+            f"{', '.join(speaker_relative) or 'nothing'}, where the model reads {', '.join(config.modalities)}"
+        )
+    for m, width in config.widths.items():
+        made = sum(spec.width for spec in features[m]) * (2 if m in speaker_relative else 1)
+        normaliser = normalisers[m]
+        if any(spec.modality != m for spec in features[m]) or made != width:
+            named = ", ".join(f"{spec.modality} {spec.describe()}" for spec in features[m])
+            raise InputError(f"the features of {m} are {named or 'none'}, where the model reads a width of {width}")
+        if not normaliser.mean.shape == normaliser.scale.shape == (width,):
+            raise InputError(f"the normalisation of {m} is {normaliser.mean.shape} wide, expected {width}")
+        if not (
+            np.isfinite(normaliser.mean).all() and (normaliser.scale > 0).all() and (normaliser.scale < np.inf).all()
+        ):
+            raise InputError(f"the normalisation of {m} has values that are no numbers or a scale of 0")
+
+
+def _check_numbers(model: BroadMamba) -> None:
+    for name, tensor in model.state_dict().items():
+        if not tensor.isfinite().all():
+            raise InputError(f"the weights of {name} have values that are no numbers")
 
 
 def _tensors(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, torch.Tensor]:
