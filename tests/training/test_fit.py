@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
-from corpora import LABELS, WIDTHS, make_corpus, tiny_config, with_values
 from sklearn.metrics import accuracy_score, f1_score
 
 from broadmamba.data.conversation import Conversation, Utterance
@@ -16,6 +16,7 @@ from broadmamba.errors import InputError
 from broadmamba.training.checkpoint import Checkpoint
 from broadmamba.training.fit import fit, warm_cosine
 from broadmamba.training.report import report_split
+from corpora import LABELS, WIDTHS, make_corpus, tiny_config, with_values
 
 THREE = tuple(WIDTHS)
 
@@ -184,5 +185,5 @@ def test_conversations_of_one_utterance_and_an_only_conversation() -> None:
 def test_the_learning_rate_rises_over_a_tenth_and_falls_to_zero() -> None:
     shares = [warm_cosine(step, 100) for step in range(101)]
     assert max(shares) == shares[9] and shares[100] == 0
-    assert all(a < b for a, b in zip(shares[:9], shares[1:10], strict=True))
-    assert all(a > b for a, b in zip(shares[9:-1], shares[10:], strict=True))
+    assert all(a < b for a, b in pairwise(shares[:10]))
+    assert all(a > b for a, b in pairwise(shares[9:]))

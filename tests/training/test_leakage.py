@@ -14,13 +14,13 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
-from corpora import LABELS, make_corpus, rows_of, tiny_config, with_values
 
 from broadmamba.data.conversation import Conversation
 from broadmamba.data.corpus import Corpus, Split
 from broadmamba.storage import read_json
 from broadmamba.training.fit import fit
 from broadmamba.training.runs import train_seeds
+from corpora import LABELS, make_corpus, rows_of, tiny_config, with_values
 
 CONFIG = tiny_config(epochs=4)
 
