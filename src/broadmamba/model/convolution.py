@@ -47,8 +47,9 @@ def two_sided(kernels: Tensor, skip: Tensor) -> Tensor:
 
 
 def channels_first(x: Tensor) -> Tensor:
-    """`(B, L, D)` to a contiguous `(D, B, L)`; as a plain matrix transpose, which torch does fast."""
-    return x.flatten(0, 1).t().contiguous().view(x.shape[2], x.shape[0], x.shape[1])
+    """`(B, L, D)` to a contiguous copy `(D, B, L)`; as a plain matrix transpose, which torch does fast."""
+    rows = x.flatten(0, 1).t().clone(memory_format=torch.contiguous_format)
+    return rows.view(x.shape[2], x.shape[0], x.shape[1])
 
 
 def channels_last(rows: Tensor) -> Tensor:
