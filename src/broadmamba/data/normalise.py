@@ -69,7 +69,8 @@ class Normaliser:
             raise InputError(f"{what}: column {empty[0]} has no value in any training utterance, expected at least one")
         mean = np.nanmean(exact, axis=0)
         deviation = np.nanstd(exact, axis=0)
-        constant = deviation <= 1e-6 * np.maximum(1.0, np.abs(mean))
+        # Relative to the column's own size: some acoustic slopes are of the order of 1e-7 throughout.
+        constant = deviation <= np.maximum(1e-6 * np.abs(mean), np.finfo(np.float32).tiny)
         return cls(mean.astype(np.float32), np.where(constant, 1.0, deviation).astype(np.float32))
 
     def apply(self, values: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:

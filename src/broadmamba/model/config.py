@@ -21,6 +21,15 @@ CHOICES = {
 }
 """Setting → the values it may have; the first is the paper's as we read it."""
 
+_KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    "int": ((int,), "a whole number"),
+    "float": ((int, float), "a number"),
+    "bool": ((bool,), "true or false"),
+    "str": ((str,), "a name"),
+    "Mapping[str, int]": ((Mapping,), "a width for each modality"),
+}
+"""Type of a setting → what its value has to be, and this in words."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class BroadMambaConfig:
@@ -79,12 +88,14 @@ class BroadMambaConfig:
     modality_dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        for setting, known in CHOICES.items():
-            value = getattr(self, setting)
+        for setting in fields(self):
+            value, (kinds, words) = getattr(self, setting.name), _KINDS[str(setting.type)]
+            if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+                raise InputError(f"{setting.name}: expected {words}, found {value!r}")
+        for name, known in CHOICES.items():
+            value = getattr(self, name)
             if value not in known:
-                raise InputError(
-                    f"{setting}: unknown value {value!r}; known are {', '.join(known)}{near(str(value), known)}"
-                )
+                raise InputError(f"{name}: unknown value {value!r}; known are {', '.join(known)}{near(value, known)}")
         unknown = [m for m in self.widths if m not in MODALITIES]
         if unknown or not self.widths:
             raise InputError(f"widths: expected some of {', '.join(MODALITIES)}, found {', '.join(unknown) or 'none'}")
@@ -103,6 +114,8 @@ class BroadMambaConfig:
         for name in ("dropout", "modality_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name}: expected a probability below 1, found {getattr(self, name)}")
+        if not 0 < self.dt_min <= self.dt_max:
+            raise InputError(f"expected 0 < dt_min <= dt_max, found dt_min={self.dt_min} and dt_max={self.dt_max}")
         if self.speakers < 0:
             raise InputError(f"speakers: expected 0 or more, found {self.speakers}")
         # One order everywhere: parameters, sums and seeds do not depend on how the mapping was written.
