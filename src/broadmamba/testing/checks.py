@@ -259,22 +259,22 @@ def check_unlabelled(subject: Subject) -> None:
 
 CHECKS: tuple[Callable[[Subject], None], ...] = (
     check_shapes,
+    check_lengths,
+    check_nothing_present,
+    check_determinism,
     check_probabilities,
     check_modality_weights,
     check_padding_is_zero,
-    check_companions,
     check_order,
+    check_companions,
     check_unread_values,
     check_modality_subsets,
-    check_nothing_present,
-    check_determinism,
     check_gradient_mode,
     check_gradients,
     check_state,
-    check_lengths,
     check_unlabelled,
 )
-"""All of them, in the order in which `check_model` runs them."""
+"""All of them, in the order in which `check_model` runs them: first what makes the message plainest."""
 
 
 def _whole(prepared: Prepared) -> Batch:
