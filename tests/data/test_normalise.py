@@ -21,7 +21,7 @@ MATRICES = arrays.arrays(np.float32, st.tuples(st.integers(1, 30), st.integers(1
 
 
 @given(values=MATRICES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_it_is_scikit_learns_scaler_with_gaps_left_out(values: NDArray[np.float32]) -> None:
     if np.isnan(values).all(axis=0).any():
         with pytest.raises(InputError):

@@ -33,7 +33,7 @@ PAIRS = st.tuples(CLASSES, CLASSES).flatmap(
 
 
 @given(pairs=PAIRS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @pytest.mark.filterwarnings("ignore::UserWarning:sklearn", "ignore:y_pred contains classes")
 def test_figures_are_scikit_learns(pairs: list[tuple[int, int]]) -> None:
     truth, predicted = map(list, zip(*pairs, strict=True))

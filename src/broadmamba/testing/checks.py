@@ -17,11 +17,10 @@ from broadmamba.data.batching import UNLABELLED, Batch, Prepared
 from broadmamba.errors import InputError
 from broadmamba.model.loss import LossConfig
 from broadmamba.storage import map_arrays, save_arrays
+from broadmamba.testing.require import require, require_close, require_same
 from broadmamba.testing.subject import Subject, outputs
 
 LENGTHS = (6, 1, 11, 4, 8)
-TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
-"""How far two results may differ, relative to the largest number of the two."""
 
 
 def check_model(
@@ -78,13 +77,13 @@ def check_probabilities(subject: Subject) -> None:
     batch = _whole(subject.conversations(LENGTHS))
     found = outputs(subject.model, batch)
     probabilities = found["probabilities"]
-    _require(bool((probabilities >= 0).all()), "no probability may be negative")
-    _require_close(probabilities.sum(-1), batch.mask.float(), "the probabilities of an utterance must sum to 1")
+    require(bool((probabilities >= 0).all()), "no probability may be negative")
+    require_close(probabilities.sum(-1), batch.mask.float(), "the probabilities of an utterance must sum to 1")
     softmax = found["logits"].softmax(-1) * batch.mask[..., None]
-    _require_close(probabilities, softmax, "probabilities must be the softmax of the logits")
+    require_close(probabilities, softmax, "probabilities must be the softmax of the logits")
     own = found["modality_probabilities"]
-    _require(bool((own >= 0).all()), "no probability of a modality may be negative")
-    _require_close(
+    require(bool((own >= 0).all()), "no probability of a modality may be negative")
+    require_close(
         own.sum(-1),
         _present(subject, batch).float(),
         "a modality's own probabilities must sum to 1 where it is present and be 0 where it is absent",
@@ -95,17 +94,17 @@ def check_modality_weights(subject: Subject) -> None:
     """Modality weights are shares of the modalities that an utterance has."""
     batch = _whole(subject.conversations(LENGTHS))
     weights, present = outputs(subject.model, batch)["modality_weights"], _present(subject, batch)
-    _require(bool((weights >= 0).all()), "no modality weight may be negative")
-    _require(bool((weights[~present] == 0).all()), "the weight of an absent modality must be 0")
+    require(bool((weights >= 0).all()), "no modality weight may be negative")
+    require(bool((weights[~present] == 0).all()), "the weight of an absent modality must be 0")
     expected = present.any(-1).float()
-    _require_close(weights.sum(-1), expected, "modality weights must sum to 1 over the modalities that are present")
+    require_close(weights.sum(-1), expected, "modality weights must sum to 1 over the modalities that are present")
 
 
 def check_padding_is_zero(subject: Subject) -> None:
     """Every output is zero on padding."""
     batch = _whole(subject.conversations(LENGTHS))
     for name, value in outputs(subject.model, batch).items():
-        _require(bool((value[~batch.mask] == 0).all()), f"{name} must be zero on padding")
+        require(bool((value[~batch.mask] == 0).all()), f"{name} must be zero on padding")
 
 
 def check_companions(subject: Subject) -> None:
@@ -116,7 +115,7 @@ def check_companions(subject: Subject) -> None:
         found = outputs(model, together)
         for i, length in enumerate(prepared.lengths):
             alone = outputs(model, prepared.batch([i]))
-            _require_same(
+            require_same(
                 {name: value[i : i + 1, :length] for name, value in found.items()},
                 alone,
                 "a conversation's output must not depend on its batch companions and padding",
@@ -128,7 +127,7 @@ def check_order(subject: Subject) -> None:
     prepared = subject.conversations(LENGTHS)
     order = torch.arange(len(LENGTHS)).roll(2).flip(0)
     straight = outputs(subject.model, _whole(prepared))
-    _require_same(
+    require_same(
         outputs(subject.model, prepared.batch(order.tolist())),
         {name: value[order] for name, value in straight.items()},
         "the order of conversations in a batch must not matter",
@@ -139,7 +138,7 @@ def check_unread_values(subject: Subject) -> None:
     """What stands in the features where there is padding or no modality is never read."""
     batch = _whole(subject.conversations(LENGTHS))
     rubbish = {m: torch.where(batch.present[m][..., None], x, 7.0) for m, x in batch.features.items()}
-    _require_same(
+    require_same(
         outputs(subject.model, replace(batch, features=rubbish)),
         outputs(subject.model, batch),
         "feature values on padding and of missing modalities must not be read",
@@ -155,7 +154,7 @@ def check_modality_subsets(subject: Subject) -> None:
             _require_shapes(subject, batch, found)
             present = {m: p & (m not in absent) for m, p in batch.present.items()}
             features = {m: x * present[m][..., None] for m, x in batch.features.items()}
-            _require_same(
+            require_same(
                 found,
                 outputs(subject.model, replace(batch, features=features, present=present)),
                 f"a batch without {' and '.join(absent)} must be as one where no utterance has it",
@@ -180,9 +179,9 @@ def check_determinism(subject: Subject) -> None:
     first, second = outputs(subject.model, batch), outputs(subject.model, batch)
     for name in first:
         same = torch.equal(first[name], second[name])
-        _require(same, f"two calls in evaluation mode must give the same {name}")
+        require(same, f"two calls in evaluation mode must give the same {name}")
     for name, value in subject.model.state_dict().items():
-        _require(torch.equal(before[name], value), f"a call in evaluation mode must not change the model, found {name}")
+        require(torch.equal(before[name], value), f"a call in evaluation mode must not change the model, found {name}")
 
 
 def check_gradient_mode(subject: Subject) -> None:
@@ -191,7 +190,7 @@ def check_gradient_mode(subject: Subject) -> None:
     for model in (subject.model, subject.precise()):
         inferred = outputs(model, batch)
         trained: Any = model(batch.to("cpu", inferred["logits"].dtype))
-        _require_same(
+        require_same(
             {name: getattr(trained, name).detach() for name in inferred},
             inferred,
             "outputs must not depend on whether gradients are asked for",
@@ -207,10 +206,10 @@ def check_gradients(subject: Subject) -> None:
         idle = [n for n, p in model.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
         if not idle:
             break
-    _require(not idle, f"the gradient of the loss must reach every parameter, it did not reach {', '.join(idle)}")
+    require(not idle, f"the gradient of the loss must reach every parameter, it did not reach {', '.join(idle)}")
     for name, parameter in model.named_parameters():
         finite = parameter.grad is None or bool(parameter.grad.isfinite().all())
-        _require(finite, f"gradients must be finite, that of {name} is not")
+        require(finite, f"gradients must be finite, that of {name} is not")
 
 
 def check_state(subject: Subject) -> None:
@@ -224,7 +223,7 @@ def check_state(subject: Subject) -> None:
         save_arrays(path, {name: value.numpy() for name, value in subject.model.state_dict().items()})
         state = {name: torch.from_numpy(array.copy()) for name, array in map_arrays(path).items()}
     rebuilt.load_state_dict(state)
-    _require_same(
+    require_same(
         outputs(rebuilt, batch),
         outputs(subject.model, batch),
         "a rebuilt model with the saved state must give the same outputs",
@@ -246,15 +245,15 @@ def check_unlabelled(subject: Subject) -> None:
     labels[-1] = UNLABELLED
     loss = _value(subject.model, replace(batch, labels=labels))
     fewer = _value(subject.model, prepared.batch(range(len(LENGTHS) - 1)))
-    _require_close(loss, fewer, "a conversation without any label must not change the loss")
+    require_close(loss, fewer, "a conversation without any label must not change the loss")
     # Labels of some utterances, of the others, and of both: mean losses add up by how many there are.
     even = torch.arange(batch.labels.shape[1]) % 2 == 0
     parts = [torch.where(even, batch.labels, UNLABELLED), torch.where(even, UNLABELLED, batch.labels), batch.labels]
     counts = [int((part != UNLABELLED).sum()) for part in parts]
     sums = [_value(subject.model, replace(batch, labels=p)) * n for p, n in zip(parts, counts, strict=True)]
-    _require_close(sums[0] + sums[1], sums[2], "the loss must be a mean over the labelled utterances alone")
+    require_close(sums[0] + sums[1], sums[2], "the loss must be a mean over the labelled utterances alone")
     nothing = _value(subject.model, replace(batch, labels=torch.full_like(labels, UNLABELLED)))
-    _require(bool(nothing.isfinite()), "the loss of a batch without any label must be finite")
+    require(bool(nothing.isfinite()), "the loss of a batch without any label must be finite")
 
 
 CHECKS: tuple[Callable[[Subject], None], ...] = (
@@ -295,29 +294,10 @@ def _value(model: nn.Module, batch: Batch) -> Tensor:
     return _loss(model, batch).detach()
 
 
-def _require(holds: bool, sentence: str) -> None:
-    if not holds:
-        raise AssertionError(sentence)
-
-
 def _require_shapes(subject: Subject, batch: Batch, found: Mapping[str, Tensor]) -> None:
     C, M = subject.classes, len(subject.widths)
     ends = {"logits": (C,), "probabilities": (C,), "modality_weights": (M,), "modality_probabilities": (M, C)}
     for name, value in found.items():
         expected = (*batch.mask.shape, *ends.get(name, value.shape[2:]))
-        _require(tuple(value.shape) == expected, f"{name} must be {expected}, found {tuple(value.shape)}")
-        _require(bool(value.isfinite().all()), f"{name} must be finite, found NaN or infinity")
-
-
-def _require_close(found: Tensor, expected: Tensor, sentence: str) -> None:
-    """Both must be the same but for rounding."""
-    size = max(float(found.abs().max()), float(expected.abs().max()), torch.finfo(found.dtype).tiny)
-    difference = float((found - expected).abs().max()) / size
-    limit = TOLERANCE[found.dtype]
-    # Written so that NaN fails.
-    _require(difference <= limit, f"{sentence}, found a relative difference of {difference:.1e} (at most {limit:.0e})")
-
-
-def _require_same(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], sentence: str) -> None:
-    for name, value in expected.items():
-        _require_close(found[name], value, f"{sentence} ({name})")
+        require(tuple(value.shape) == expected, f"{name} must be {expected}, found {tuple(value.shape)}")
+        require(bool(value.isfinite().all()), f"{name} must be finite, found NaN or infinity")
