@@ -61,6 +61,7 @@ def train_seeds(
         folder = out / f"seed-{seed}"
         if not (folder / "results.json").is_file():
             _train_seed(corpus, config, seed, folder, experiment, on_epoch)
+        _tidy(folder)
     summary = summarise(out)
     write_json(out / "summary.json", summary)
     return summary
@@ -121,7 +122,12 @@ def _train_seed(
     write_jsonl(folder / "metrics.jsonl", [asdict(e) for e in fitted.history])
     write_json(folder / "environment.json", environment())
     write_json(folder / "results.json", results)  # last: it says that the seed is finished
-    state.unlink(missing_ok=True)
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what only an unfinished seed needs, and what a kill while writing left."""
+    for leftover in [folder / "state.pt", *folder.rglob(".*.tmp")]:
+        leftover.unlink(missing_ok=True)
 
 
 def _claim(out: Path, experiment: Mapping[str, Any]) -> None:
@@ -130,6 +136,8 @@ def _claim(out: Path, experiment: Mapping[str, Any]) -> None:
     if not path.exists():
         write_json(path, experiment)
     found = read_json(path)
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: expected the settings of a run, found {found!r:.40}")
     differing = [key for key in experiment if found.get(key) != experiment[key]]
     if differing:
         raise InputError(
