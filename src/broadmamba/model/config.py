@@ -59,6 +59,8 @@ class BroadMambaConfig:
         residual: whether a state-space layer adds to what it reads (addition).
         layer_norm: whether each state-space layer is followed by layer normalisation (addition).
         speakers: speakers with an embedding of their own (addition; 0 for none).
+        utterance_masking: chance that an utterance's features are hidden in training, so that it must be told from
+            its context (addition).
         modality_dropout: chance that a modality of a conversation is taken away in training (addition).
     """
 
@@ -85,6 +87,7 @@ class BroadMambaConfig:
     residual: bool = False
     layer_norm: bool = False
     speakers: int = 0
+    utterance_masking: float = 0.0
     modality_dropout: float = 0.0
 
     def __post_init__(self) -> None:
@@ -111,7 +114,7 @@ class BroadMambaConfig:
             raise InputError(f"kernel_size: expected an odd number, found {self.kernel_size}")
         if self.d_state % 2:
             raise InputError(f"d_state: expected an even number (conjugate pairs), found {self.d_state}")
-        for name in ("dropout", "modality_dropout"):
+        for name in ("dropout", "utterance_masking", "modality_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name}: expected a probability below 1, found {getattr(self, name)}")
         if not 0 < self.dt_min <= self.dt_max:

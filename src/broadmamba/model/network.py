@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -163,6 +163,8 @@ class BroadMamba(nn.Module):
         Args:
             batch: any subset of the model's modalities; what is missing drops out.
         """
+        if self.training:
+            batch = self._hide_utterances(batch)
         packing = Packing(batch.mask)
         speakers = packing.pack(batch.speakers)
         present = self._present(batch)
@@ -199,6 +201,14 @@ class BroadMamba(nn.Module):
         assert isinstance(branch, ModalityBranch)
         present = self._present(batch)[modality]
         return branch.nodes(batch.features[modality], present, packing.pack(batch.speakers), packing)
+
+    def _hide_utterances(self, batch: Batch) -> Batch:
+        """The batch with the features of random utterances at zero; the utterances stay and are to be recognised."""
+        p = self.config.utterance_masking
+        if p == 0:
+            return batch
+        kept = (torch.rand(batch.mask.shape) >= p).to(batch.mask.device)
+        return replace(batch, features={m: x * kept[..., None] for m, x in batch.features.items()})
 
     def _present(self, batch: Batch) -> dict[str, Tensor]:
         """Modality → `(B, L)` bool, with whole modalities dropped at random in training."""
