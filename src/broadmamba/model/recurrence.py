@@ -120,7 +120,9 @@ def _scan(x: Tensor, matrices: ChunkMatrices) -> tuple[Tensor, Tensor]:
     """
     local, absorb, emit, decay = matrices
     chunk, half = local.shape[1], absorb.shape[2] // 2
-    states = x.new_zeros(-(-x.shape[1] // chunk) + 2, x.shape[0], x.shape[2], 2 * half)
+    states = x.new_empty(-(-x.shape[1] // chunk) + 2, x.shape[0], x.shape[2], 2 * half)
+    states[1, ..., :half] = 0  # nothing comes before the first chunk
+    states[-2, ..., half:] = 0  # nor after the last
     for block in _blocks(x, chunk):
         absorbed = torch.bmm(_read(x, block, chunk), absorb).transpose(0, 1)
         states[block.first + 2 : block.last + 2, block.batch, :, :half] = absorbed[..., :half]
