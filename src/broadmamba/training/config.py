@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -68,19 +69,54 @@ class TrainingConfig:
             InputError: a setting is unknown or of the wrong kind.
         """
         _check_names(values, cls, "training")
+        for name in ("features", "model", "loss"):
+            if not isinstance(values.get(name, {}), Mapping):
+                raise InputError(f"{name}: expected settings by name, found {values[name]!r:.40}")
         loss = values.get("loss", {})
         _check_names(loss, LossConfig, "loss")
-        features = {m: tuple(names) for m, names in values.get("features", {}).items()}
-        relative = tuple(values.get("speaker_relative", ()))
-        if unknown := [m for m in relative if m not in MODALITIES]:
-            raise InputError(f"speaker_relative: expected some of {', '.join(MODALITIES)}, found {', '.join(unknown)}")
+        if decided := {"widths", "classes"} & set(values.get("model", {})):
+            raise InputError(f"model: {', '.join(sorted(decided))} is not a setting, the corpus decides it")
+        features = {m: _names(f"features of {m}", names) for m, names in values.get("features", {}).items()}
+        relative = _names("speaker_relative", values.get("speaker_relative", ()))
+        for name, modalities in (("features", tuple(features)), ("speaker_relative", relative)):
+            if unknown := [m for m in modalities if m not in MODALITIES]:
+                raise InputError(f"{name}: expected some of {', '.join(MODALITIES)}, found {', '.join(unknown)}")
         config = cls(**{**values, "loss": LossConfig(**loss), "features": features, "speaker_relative": relative})
         for name in ("epochs", "batch_size", "patience"):
             value = getattr(config, name)
-            if not isinstance(value, int) or value < 1:
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise InputError(f"{name}: expected a whole number of at least 1, found {value!r}")
+        if not isinstance(config.refit, bool):
+            raise InputError(f"refit: expected true or false, found {config.refit!r}")
+        for name, value in {**vars(config), **vars(config.loss)}.items():
+            if name in _LIMITS and not _is_number(value, *_LIMITS[name]):
+                low, high = _LIMITS[name]
+                raise InputError(f"{name}: expected a number from {low:g} to below {high:g}, found {value!r}")
         config.model_config({"text": 1}, 2)  # refuses wrong model settings now and not after the features are read
         return config
+
+
+_LIMITS = {
+    "learning_rate": (1e-12, math.inf),
+    "clip": (1e-12, math.inf),
+    "weight_decay": (0.0, math.inf),
+    "average": (0.0, 1.0),
+    "norm": (0.0, math.inf),
+    "ridge": (0.0, math.inf),
+    "unimodal": (0.0, math.inf),
+    "smoothing": (0.0, 1.0),
+}
+"""Setting → its least value, and what it stays below."""
+
+
+def _is_number(value: object, low: float, high: float) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value < high
+
+
+def _names(what: str, found: object) -> tuple[str, ...]:
+    if not isinstance(found, (list, tuple)) or not all(isinstance(name, str) for name in found):
+        raise InputError(f"{what}: expected a list of names, found {found!r:.40}")
+    return tuple(found)
 
 
 def _check_names(values: Mapping[str, Any], kind: type, what: str) -> None:

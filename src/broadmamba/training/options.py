@@ -43,13 +43,13 @@ def adjust(config: TrainingConfig, features: Sequence[str], settings: Sequence[s
         values["features"] = {
             m: names.split("+") for m, names in (_pair(text, "modality=feature") for text in features)
         }
-    for text in settings:
-        name, value = _pair(text, "setting=value")
-        group, _, last = name.rpartition(".")
-        if group not in ("", "model", "loss"):
-            raise InputError(f"unknown group of settings {group!r} in {text!r}; known are model and loss")
-        (values[group] if group else values)[last] = _value(value)
     try:
+        for text in settings:
+            name, value = _pair(text, "setting=value")
+            group, _, last = name.rpartition(".")
+            if group not in ("", "model", "loss"):
+                raise InputError(f"unknown group of settings {group!r} in {text!r}; known are model and loss")
+            (values[group] if group else values)[last] = _value(value)
         return TrainingConfig.from_dict(values)
     except TypeError as error:
         raise InputError(f"a setting has a value of the wrong kind ({error})") from None
