@@ -89,7 +89,8 @@ def summarise(out: Path | str) -> dict[str, Any]:
         InputError: no seed is finished.
     """
     out = Path(out)
-    results = {int(path.parent.name.removeprefix("seed-")): read_json(path) for path in out.glob("seed-*/results.json")}
+    folders = {path.parent.name.removeprefix("seed-"): path for path in out.glob("seed-*/results.json")}
+    results = {int(seed): read_json(path) for seed, path in folders.items() if seed.isdecimal()}
     if not results:
         raise InputError(f"{out}: expected finished seeds (seed-*/results.json), found none")
     by_split: dict[str, Any] = {}
