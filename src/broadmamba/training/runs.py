@@ -13,12 +13,13 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from broadmamba.data.corpus import Corpus
-from broadmamba.errors import InputError
+from broadmamba.errors import BroadMambaError, InputError
 from broadmamba.storage import read_json, write_json, write_jsonl
 from broadmamba.training.config import TrainingConfig
 from broadmamba.training.environment import environment
@@ -56,11 +57,17 @@ def train_seeds(
     """
     out = Path(out)
     experiment = describe(corpus, config)
+    fresh = not out.exists()
     _claim(out, experiment)
     for seed in seeds:
         folder = out / f"seed-{seed}"
-        if not (folder / "results.json").is_file():
-            _train_seed(corpus, config, seed, folder, experiment, on_epoch)
+        try:
+            if not (folder / "results.json").is_file():
+                _train_seed(corpus, config, seed, folder, experiment, on_epoch)
+        except BroadMambaError:
+            if fresh:
+                _withdraw(out)
+            raise
         _tidy(folder)
     summary = summarise(out)
     write_json(out / "summary.json", summary)
@@ -123,6 +130,15 @@ def _train_seed(
     write_jsonl(folder / "metrics.jsonl", [asdict(e) for e in fitted.history])
     write_json(folder / "environment.json", environment())
     write_json(folder / "results.json", results)  # last: it says that the seed is finished
+
+
+def _withdraw(out: Path) -> None:
+    """Remove a folder in which nothing came about, so that a second try with other settings may take it."""
+    with suppress(OSError):  # something is in it after all
+        for folder in out.glob("seed-*"):
+            folder.rmdir()
+        (out / "config.json").unlink()
+        out.rmdir()
 
 
 def _tidy(folder: Path) -> None:
