@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
+import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from importlib import resources
 from typing import Any
@@ -89,28 +89,35 @@ class TrainingConfig:
         if not isinstance(config.refit, bool):
             raise InputError(f"refit: expected true or false, found {config.refit!r}")
         for name, value in {**vars(config), **vars(config.loss)}.items():
-            if name in _LIMITS and not _is_number(value, *_LIMITS[name]):
-                low, high = _LIMITS[name]
-                raise InputError(f"{name}: expected a number from {low:g} to below {high:g}, found {value!r}")
+            if name in _RANGES:
+                _check_number(name, value, *_RANGES[name])
+        if config.refit and config.loss.ridge == 0:
+            raise InputError("ridge: expected a number above 0 where refit is on (Eq. 15), found 0")
         config.model_config({"text": 1}, 2)  # refuses wrong model settings now and not after the features are read
         return config
 
 
-_LIMITS = {
-    "learning_rate": (1e-12, math.inf),
-    "clip": (1e-12, math.inf),
-    "weight_decay": (0.0, math.inf),
-    "average": (0.0, 1.0),
-    "norm": (0.0, math.inf),
-    "ridge": (0.0, math.inf),
-    "unimodal": (0.0, math.inf),
-    "smoothing": (0.0, 1.0),
+_LARGEST = sys.float_info.max
+_ABOVE_0 = ("a number above 0", lambda x: 0 < x <= _LARGEST)
+_AT_LEAST_0 = ("a number of at least 0", lambda x: 0 <= x <= _LARGEST)
+_BELOW_1 = ("a number from 0 to below 1", lambda x: 0 <= x < 1)
+
+_RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
+    "learning_rate": _ABOVE_0,
+    "clip": _ABOVE_0,
+    "weight_decay": _AT_LEAST_0,
+    "average": _BELOW_1,
+    "norm": _AT_LEAST_0,
+    "ridge": _AT_LEAST_0,
+    "unimodal": _AT_LEAST_0,
+    "smoothing": _BELOW_1,
 }
-"""Setting → its least value, and what it stays below."""
+"""Setting of the training or its loss → which numbers it may be, in words and as a test."""
 
 
-def _is_number(value: object, low: float, high: float) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value < high
+def _check_number(name: str, value: object, words: str, holds: Callable[[float], bool]) -> None:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not holds(value):
+        raise InputError(f"{name}: expected {words}, found {value!r:.40}")
 
 
 def _names(what: str, found: object) -> tuple[str, ...]:
