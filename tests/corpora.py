@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,9 @@ import numpy as np
 from broadmamba.data.conversation import Conversation, LabelSet, Utterance
 from broadmamba.data.corpus import Corpus, Feature
 from broadmamba.data.spec import FeatureSpec
+from broadmamba.features.text import TextEncoder
 from broadmamba.training.config import TrainingConfig
+from broadmamba.training.fit import fit
 
 LABELS = ("calm", "glad", "upset")
 WIDTHS = {"text": 6, "audio": 5, "video": 4}
@@ -105,3 +109,35 @@ def with_values(corpus: Corpus, change: Mapping[str, np.ndarray]) -> Corpus:
 def rows_of(corpus: Corpus, split: str) -> np.ndarray:
     """`(utterances,)` bool: which rows of the corpus' features belong to a split."""
     return np.array([c.id in corpus.splits[split] for c in corpus.conversations for _ in c])
+
+
+WORDS = {label: [f"w{10 * number + i}" for i in range(2)] for number, label in enumerate(LABELS)}
+"""Label → the words that the tiny encoder knows and that are said with it."""
+
+
+def make_text_corpus(encoder: Path, seed: int = 0) -> Corpus:
+    """A corpus whose words tell the label, with the feature that an encoder of `tiny_encoders` makes of them."""
+    random = np.random.default_rng(seed)
+    plain = make_corpus(seed, modalities=("text",))
+
+    def speak(conversation: Conversation) -> Conversation:
+        said = (" ".join(random.choice(WORDS[u.label or ""], 3)) for u in conversation)
+        return replace(
+            conversation, utterances=tuple(replace(u, text=t) for u, t in zip(conversation, said, strict=True))
+        )
+
+    conversations = tuple(map(speak, plain.conversations))
+    found = TextEncoder.load(str(encoder))
+    feature = Feature(found.spec, found.encode([u.text for c in conversations for u in c]))
+    return replace(plain, conversations=conversations, features={found.spec.name: feature})
+
+
+def make_text_model(folder: Path) -> tuple[Path, Path]:
+    """The folders of a tiny text encoder and of a model that was trained on its feature."""
+    sys.path.append(str(Path(__file__).parent / "features"))
+    from tiny_encoders import build_encoder
+
+    encoder = build_encoder("bert", folder / "encoder")
+    fitted = fit(make_text_corpus(encoder), tiny_config(epochs=10))
+    fitted.checkpoint.save(folder / "model")
+    return encoder, folder / "model"
