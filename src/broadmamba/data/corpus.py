@@ -203,7 +203,10 @@ class Corpus:
             raise InputError(f"{path}: exists already and is left as it is; choose another folder")
         if path.exists():
             read_manifest(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be written ({error.strerror})") from None
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
         replaced = temporary.with_suffix(".old")
         try:
