@@ -99,7 +99,11 @@ def test_output_that_cannot_be_written(
     for out in (tmp_path / "folder", tmp_path / "talk.txt" / "x.csv"):
         assert "cannot be written" in refuse(*arguments, out)
     assert "cannot be written" in refuse("train", corpus, "--out", tmp_path / "talk.txt")
-    assert "talk.txt" in refuse("train", corpus, "--out", tmp_path / "talk.txt" / "runs")
+    assert "cannot be written" in refuse("train", corpus, "--out", tmp_path / "talk.txt" / "runs")
+    (tmp_path / "table").mkdir()
+    rows = [{"dialogue": "d", "utterance": e, "text": "hello", "emotion": e} for e in ("joy", "anger")]
+    (tmp_path / "table" / "utterances.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert "cannot be written" in refuse("convert", tmp_path / "table", "--out", tmp_path / "talk.txt" / "corpus")
 
 
 # --- corpora

@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
-from corpora import LABELS, make_corpus, tiny_config
 
 from broadmamba.data.conversation import LabelSet
 from broadmamba.data.spec import FeatureSpec
 from broadmamba.training.card import model_card
 from broadmamba.training.runs import train_seeds
+from corpora import LABELS, make_corpus, tiny_config
 
 
 @pytest.fixture(scope="module")
