@@ -90,7 +90,7 @@ def test_a_second_try_may_take_a_folder_in_which_nothing_came_about(
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_the_installed_command_goes_on_after_a_kill(command: Callable[..., Any], corpus: Path, tmp_path: Path) -> None:
-    arguments = ["train", str(corpus), "--seeds", "0-1", "--threads", "1", *SMALL, "--set", "epochs=40"]
+    arguments = ["train", str(corpus), "--seeds", "0-1", "--threads", "1", *SMALL, "--set", "epochs=12"]
     code = "from broadmamba.cli.main import run; run()"
     killed = subprocess.Popen(
         [sys.executable, "-c", code, *arguments, "--out", str(tmp_path / "killed")],

@@ -19,7 +19,6 @@ from broadmamba.training.fit import fit
 from corpora import LABELS, WORDS, make_corpus, tiny_config
 
 CORPUS = make_corpus(61, modalities=("text", "audio"), missing=0.2)
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "kitchen.vtt"
 
 
 @pytest.fixture(scope="module")

@@ -251,7 +251,7 @@ def saved(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> t
 
 
 @given(data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_any_value_anywhere_in_the_config_is_told_or_harmless(saved: tuple[Path, str], data: st.DataObject) -> None:
     folder, text = saved
     config = json.loads(text)
