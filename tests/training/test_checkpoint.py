@@ -80,6 +80,12 @@ def test_everything_that_gives_a_number_its_meaning_travels(checkpoint: Checkpoi
     assert sorted(p.name for p in (tmp_path / "model").iterdir()) == ["README.md", "config.json", "model.safetensors"]
 
 
+def test_settings_for_a_modality_that_the_model_lacks_do_no_harm(tmp_path: Path) -> None:
+    config = tiny_config(epochs=1, features={"text": ["tiny-text"]}, speaker_relative=["audio"])
+    fit(CORPUS, config).checkpoint.save(tmp_path / "model")
+    assert report_split(Checkpoint.load(tmp_path / "model"), CORPUS, "test")["modalities"] == ["text"]
+
+
 def test_the_weights_can_be_read_without_this_project(folder: Path, checkpoint: Checkpoint) -> None:
     arrays = load_file(folder / "model.safetensors")
     state = checkpoint.model.state_dict()

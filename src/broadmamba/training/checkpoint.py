@@ -19,7 +19,7 @@ from broadmamba.data.batching import Prepared, prepare
 from broadmamba.data.conversation import Conversation, LabelSet
 from broadmamba.data.corpus import Feature, Split
 from broadmamba.data.normalise import Normaliser, relative_to_speaker
-from broadmamba.data.spec import FeatureSpec
+from broadmamba.data.spec import MODALITIES, FeatureSpec
 from broadmamba.errors import BroadMambaError, CheckpointError, IncompatibleError, InputError
 from broadmamba.evaluation.scoring import Scores, score
 from broadmamba.model.config import BroadMambaConfig
@@ -213,11 +213,12 @@ def _check_fit(
     """Refuse parts of a checkpoint that are fine alone and do not fit each other."""
     if len(labels) != config.classes:
         raise InputError(f"{len(labels)} labels ({', '.join(labels)}) for a model of {config.classes} classes")
-    if set(features) != set(config.modalities) or not set(speaker_relative) <= set(config.modalities):
+    if set(features) != set(config.modalities):
         raise InputError(
-            f"features for {', '.join(features) or 'nothing'} and speaker_relative for "
-            f"{', '.join(speaker_relative) or 'nothing'}, where the model reads {', '.join(config.modalities)}"
+            f"features for {', '.join(features) or 'nothing'}, where the model reads {', '.join(config.modalities)}"
         )
+    if unknown := [m for m in speaker_relative if m not in MODALITIES]:  # known ones that the model lacks do no harm
+        raise InputError(f"speaker_relative has {', '.join(unknown)}, known are {', '.join(MODALITIES)}")
     for m, width in config.widths.items():
         made = sum(spec.width for spec in features[m]) * (2 if m in speaker_relative else 1)
         normaliser = normalisers[m]
