@@ -18,7 +18,8 @@ import torch
 from broadmamba.data.conversation import Conversation
 from broadmamba.data.corpus import Corpus, Split
 from broadmamba.storage import read_json
-from broadmamba.training.fit import fit
+from broadmamba.training.config import TrainingConfig
+from broadmamba.training.fit import Epoch, fit
 from broadmamba.training.runs import train_seeds
 from corpora import LABELS, make_corpus, rows_of, tiny_config, with_values
 
@@ -129,12 +130,12 @@ def test_test_is_asked_for_only_after_the_last_epoch(asked: list[str], tmp_path:
 
 def test_no_parameter_of_fit_could_take_a_split() -> None:
     signature = inspect.signature(fit, eval_str=True)
-    assert {name: str(p.annotation) for name, p in signature.parameters.items()} == {
-        "corpus": "<class 'broadmamba.data.corpus.Corpus'>",
-        "config": "<class 'broadmamba.training.config.TrainingConfig'>",
-        "seed": "<class 'int'>",
-        "state": "pathlib._local.Path | None" if sys.version_info >= (3, 13) else "pathlib.Path | None",
-        "on_epoch": "collections.abc.Callable[[broadmamba.training.fit.Epoch], None] | None",
+    assert {name: p.annotation for name, p in signature.parameters.items()} == {
+        "corpus": Corpus,
+        "config": TrainingConfig,
+        "seed": int,
+        "state": Path | None,
+        "on_epoch": Callable[[Epoch], None] | None,
     }
 
 
