@@ -52,6 +52,7 @@ def slowly(folder: Path, texts: list[str], pooling: str, limit: int) -> np.ndarr
                 "layers": lambda layers=layers, depth=depth: np.concatenate(
                     [layers[i].mean(axis=0) for i in (depth // 2, round(depth * 2 / 3), depth)]
                 ),
+                "all": lambda layers=layers: np.concatenate([layer.mean(axis=0) for layer in layers]),
             }[pooling]()
         )
     return np.stack(rows)
@@ -147,6 +148,7 @@ def test_pooling_by_hand() -> None:
         "cls": [[1.0, 8.0]],
         "max": [[3.0, 8.0]],
         "layers": [[200.0, 300.0, 2000.0, 3000.0, 2.0, 3.0]],  # layers 2, 3 and 4 of 4
+        "all": [[0.0, 0.0, 20.0, 30.0, 200.0, 300.0, 2000.0, 3000.0, 2.0, 3.0]],
     }
     assert [layer_depths(count) for count in (1, 6, 12, 24)] == [
         (1, 1, 1),
@@ -193,7 +195,7 @@ def test_unknown_sources_list_the_known(source: str, no_network: list[object]) -
 
 
 def test_unknown_pooling_lists_the_known() -> None:
-    with pytest.raises(InputError, match="unknown pooling 'men'; known are mean, cls, max, layers"):
+    with pytest.raises(InputError, match="unknown pooling 'men'; known are mean, cls, max, layers, all"):
         TextEncoder.load("minilm", "men")
 
 

@@ -44,4 +44,15 @@ def joined_layers(layers: Sequence[Tensor], mask: Tensor) -> Tensor:
     return torch.cat([_mean(layers[depth], mask) for depth in layer_depths(len(layers) - 1)], dim=1)
 
 
-POOLINGS: dict[str, Pooling] = {"mean": mean, "cls": cls, "max": maximum, "layers": joined_layers}
+def all_layers(layers: Sequence[Tensor], mask: Tensor) -> Tensor:
+    """Means over the tokens of the embeddings and of every layer, side by side."""
+    return torch.cat([_mean(states, mask) for states in layers], dim=1)
+
+
+POOLINGS: dict[str, Pooling] = {
+    "mean": mean,
+    "cls": cls,
+    "max": maximum,
+    "layers": joined_layers,
+    "all": all_layers,
+}
