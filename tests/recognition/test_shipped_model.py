@@ -1,0 +1,99 @@
+"""The model that comes with the package labels the example, offline, from Python and from the command line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import socket
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from broadmamba.media.transcripts import read_transcript
+from broadmamba.recognition.pretrained import DEFAULT
+from broadmamba.recognition.recognizer import Recognizer
+from broadmamba.training.checkpoint import Checkpoint
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = ROOT / "examples" / "kitchen.vtt"
+FOLDER = Path(str(resources.files("broadmamba"))) / "pretrained" / DEFAULT
+MELD = {"neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger"}
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """No connection can be made; what was tried is listed."""
+    tried: list[object] = []
+
+    def refuse(*arguments: object, **options: object) -> None:
+        tried.append(arguments)
+        raise OSError("the network is blocked in this test")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    return tried
+
+
+@pytest.fixture(scope="module")
+def recognizer() -> Recognizer:
+    return Recognizer.from_pretrained()
+
+
+def test_the_example_is_labelled_offline(recognizer: Recognizer, offline: list[object]) -> None:
+    conversation = read_transcript(EXAMPLE)
+    prediction = recognizer.predict(conversation)
+    assert [item.utterance for item in prediction] == list(conversation)
+    assert prediction.model == "meld-text"
+    for item in prediction:
+        assert set(item.probabilities) == MELD
+        assert sum(item.probabilities.values()) == pytest.approx(1, abs=1e-5)
+        assert item.probability == max(item.probabilities.values()) == item.probabilities[item.label]
+        assert item.present == ("text",) and item.modality_weights == {"text": pytest.approx(1)}
+    # what nobody could mistake; the rest of a model with a weighted F1 of about 60 is left to it
+    by_text = {item.utterance.text: item.label for item in prediction}
+    assert by_text["Lin, that is wonderful! I am so happy for you!"] == "joy"
+    assert by_text["Stop shouting at me! I am not the only one who lives here!"] == "anger"
+    assert len(set(by_text.values())) >= 4
+    assert recognizer.predict(conversation) == prediction
+    assert offline == []
+
+
+def test_the_command_needs_no_option(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], recognizer: Recognizer
+) -> None:
+    from broadmamba.cli.main import run
+
+    monkeypatch.setattr("sys.argv", ["broadmamba", "predict", str(EXAMPLE), "--format", "csv"])
+    try:
+        run()
+    except SystemExit as leaving:
+        assert not leaving.code
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    expected = recognizer.predict(read_transcript(EXAMPLE))
+    assert [row["label"] for row in rows] == [item.label for item in expected]
+    assert [row["speaker"] for row in rows] == [item.utterance.speaker for item in expected]
+
+
+def test_an_unknown_name_suggests_it() -> None:
+    from broadmamba.errors import InputError
+
+    with pytest.raises(InputError, match=r"one of meld-text, found neither \(did you mean meld-text\?\)"):
+        Recognizer.from_pretrained("meld-txt")
+
+
+def test_it_is_small_whole_and_says_where_it_comes_from() -> None:
+    assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 8_000_000
+    checkpoint = Checkpoint.load(FOLDER)
+    assert set(checkpoint.labels) == MELD
+    (spec,) = checkpoint.features["text"]
+    assert spec.sha256 and not spec.trained_on_labels
+    assert checkpoint.modalities == ("text",)
+    provenance = checkpoint.provenance
+    assert {"corpus", "training", "seed", "selection", "environment", "results"} <= set(provenance)
+    assert provenance["results"]["test"]["weighted_f1"] > 0.557, "logistic regression on single utterances"
+    card = (FOLDER / "README.md").read_text("utf-8")
+    for label, value in provenance["results"]["test"]["f1"].items():
+        assert f"| {label} | {100 * value:.1f} |" in card
+    assert "## Limits" in card and f"Seed {provenance['seed']}" in card
+    assert "/tmp" not in card + (FOLDER / "config.json").read_text("utf-8"), "no path of the machine it was trained on"
