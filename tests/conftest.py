@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+
+# One thread, before torch is imported anywhere: sums then come in one order, and tests do not fight over cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from pathlib import Path
 
 import pytest

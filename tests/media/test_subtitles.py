@@ -28,9 +28,7 @@ def said(conversation: Conversation) -> list[tuple[str | None, str]]:
     return [(u.speaker, u.text) for u in conversation]
 
 
-words = st.lists(
-    st.sampled_from(["so", "I", "went", "home.", "Fish & chips", "a < b", "naïve", "42", "–"]), min_size=1
-)
+words = st.lists(st.sampled_from(["so", "I", "went", "home.", "Fish & chips", "a < b", "naïve", "42", "–"]), min_size=1)
 cues = st.lists(
     st.tuples(
         st.sampled_from(["Anna", "Bob Lee", "Zoë"]),

@@ -124,9 +124,7 @@ def test_what_json_writes_is_read(tmp_path_factory, records, ascii_only):
         start, end = record["times"]
         if start is not None and end is not None:
             start, end = min(start, end), max(start, end)
-        rows.append(
-            {"id": number, "start": start, "end": end, "text": record["text"], "speaker": record["speaker"]}
-        )
+        rows.append({"id": number, "start": start, "end": end, "text": record["text"], "speaker": record["speaker"]})
     path = tmp_path_factory.mktemp("jsonl") / "talk.jsonl"
     path.write_text(
         "".join(json.dumps(row, ensure_ascii=ascii_only) + "\n" for row in rows), newline="", encoding="utf-8"
@@ -135,9 +133,7 @@ def test_what_json_writes_is_read(tmp_path_factory, records, ascii_only):
     conversation = read_transcript(path)
 
     assert said(conversation) == [(row["speaker"] or None, row["text"]) for row in rows]
-    assert [(u.id, u.start, u.end) for u in conversation] == [
-        (str(r["id"]), r["start"], r["end"]) for r in rows
-    ]
+    assert [(u.id, u.start, u.end) for u in conversation] == [(str(r["id"]), r["start"], r["end"]) for r in rows]
 
 
 @pytest.mark.parametrize(
@@ -299,9 +295,7 @@ def mutations(draw) -> bytes:
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    content=st.binary(max_size=200)
-    | mutations()
-    | st.text(max_size=100).map(lambda t: t.encode("utf-8", "replace")),
+    content=st.binary(max_size=200) | mutations() | st.text(max_size=100).map(lambda t: t.encode("utf-8", "replace")),
     name=names,
 )
 def test_any_bytes_give_a_sound_conversation_or_an_input_error(tmp_path, content, name):

@@ -32,9 +32,7 @@ def predictions(draw) -> ConversationPrediction:
         present = draw(st.sampled_from([("text",), ("text", "audio"), ("audio",), ()]))
         label = max(probabilities, key=probabilities.__getitem__)
         weights = {name: draw(shares) for name in present}
-        items.append(
-            UtterancePrediction(utterance, label, probabilities[label], probabilities, weights, present)
-        )
+        items.append(UtterancePrediction(utterance, label, probabilities[label], probabilities, weights, present))
     return ConversationPrediction("talk", tuple(items), "some-model")
 
 
@@ -51,9 +49,7 @@ def prediction(
 
 def shown(prediction: ConversationPrediction, width: int = 80, color: str | None = None) -> str:
     file = io.StringIO()
-    print_table(
-        prediction, Console(file=file, width=width, color_system=color, force_terminal=color is not None)
-    )
+    print_table(prediction, Console(file=file, width=width, color_system=color, force_terminal=color is not None))
     return file.getvalue()
 
 
@@ -138,9 +134,7 @@ def test_without_colour_there_is_no_escape_and_with_colour_the_label_still_stand
 
 
 def test_a_transcript_cannot_command_the_terminal():
-    table = shown(
-        prediction(text="\x1b[2Jred\u202e\x07 [bold]not bold[/bold]\n\nnext", speaker="[red]Anna"), width=120
-    )
+    table = shown(prediction(text="\x1b[2Jred\u202e\x07 [bold]not bold[/bold]\n\nnext", speaker="[red]Anna"), width=120)
     assert not set("\x1b\x07\u202e") & set(table)
     assert "[bold]not bold[/bold] next" in table
     assert "[red]Anna" in table
@@ -149,11 +143,7 @@ def test_a_transcript_cannot_command_the_terminal():
 def test_nobody_known_nothing_said_and_a_missing_modality():
     both = prediction().utterances[0]
     silent = prediction(text="", speaker=None, weights={"text": 1.0}).utterances[0]
-    [row] = [
-        line
-        for line in shown(ConversationPrediction("talk", (both, silent), "m")).split("\n")
-        if "100%" in line
-    ]
+    [row] = [line for line in shown(ConversationPrediction("talk", (both, silent), "m")).split("\n") if "100%" in line]
     assert row.split() == ["–", "–", "joy", "62%", "100%", "–"]
     assert "speaker" not in shown(prediction(speaker=None))
 

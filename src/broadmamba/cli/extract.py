@@ -18,7 +18,10 @@ def extract(
         ),
     ] = "minilm",
     pooling: Annotated[
-        str, typer.Option(help="How tokens become one row: mean, cls, max, layers (three depths joined) or all (every depth).")
+        str,
+        typer.Option(
+            help="How tokens become one row: mean, cls, max, layers (three depths joined) or all (every depth)."
+        ),
     ] = "mean",
     name: Annotated[str | None, typer.Option(help="Name of the feature.", show_default="the encoder's name")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Texts encoded at once.")] = 64,

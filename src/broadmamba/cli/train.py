@@ -31,20 +31,20 @@ def train(
 ) -> None:
     """Train Broad Mamba on a corpus; the test split is scored once, after each model was selected on dev."""
     from broadmamba.data.corpus import Corpus
-    from broadmamba.training.options import adjust, parse_seeds
 
-    numbers = parse_seeds(seeds)
-    opened = Corpus.open(corpus)
+    opened = Corpus.open(corpus)  # before the slow imports, so that a wrong folder is told at once
 
     import torch
     from rich.console import Console
 
     from broadmamba.cli.tables import figures_table, training_progress
     from broadmamba.training.config import preset as load_preset
+    from broadmamba.training.options import adjust, parse_seeds
     from broadmamba.training.runs import train_seeds
 
     if threads:
         torch.set_num_threads(threads)
+    numbers = parse_seeds(seeds)
     config: TrainingConfig = adjust(load_preset(preset), features or [], set_ or [])
     with training_progress(len(numbers), config.epochs) as on_epoch:
         summary = train_seeds(opened, config, numbers, out, on_epoch=on_epoch)
