@@ -19,7 +19,7 @@ CHOICES = {
     "targets": ("labels", "reconstruct"),
     "fusion": tuple(FUSIONS),
 }
-"""Setting → the values it may have; the first is the paper's as we read it."""
+"""Setting → the values it may have."""
 
 _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "int": ((int,), "a whole number"),
@@ -81,7 +81,7 @@ class BroadMambaConfig:
     d_h: int = 8
     random_nodes: bool = False
     targets: str = "labels"
-    fusion: str = "class"
+    fusion: str = "scalar"
     dropout: float = 0.5
     depth: int = 1
     residual: bool = False
