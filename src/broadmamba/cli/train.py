@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 def train(
     corpus: Annotated[Path, typer.Argument(help="Corpus folder with splits train, dev and test.")],
     out: Annotated[Path, typer.Option(help="Run folder; an interrupted one goes on where it was.")],
-    preset: Annotated[str, typer.Option(help="Settings: iemocap, meld, meld-mpnet, meld-text, mosi or paper.")] = "paper",
+    preset: Annotated[
+        str, typer.Option(help="Settings: iemocap, meld, meld-mpnet, meld-text, mosi or paper.")
+    ] = "paper",
     seeds: Annotated[str, typer.Option(help="Seeds, such as 0-9 or 0,3,7.")] = "0",
     features: Annotated[
         list[str] | None,
