@@ -138,6 +138,6 @@ def make_text_model(folder: Path) -> tuple[Path, Path]:
     from tiny_encoders import build_encoder
 
     encoder = build_encoder("bert", folder / "encoder")
-    fitted = fit(make_text_corpus(encoder), tiny_config(epochs=10))
+    fitted = fit(make_text_corpus(encoder), tiny_config(epochs=10, model={"fusion": "class"}))
     fitted.checkpoint.save(folder / "model")
     return encoder, folder / "model"
