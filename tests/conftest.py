@@ -7,6 +7,7 @@ import os
 # One thread, before torch is imported anywhere: sums then come in one order, and tests do not fight over cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -20,3 +21,17 @@ def shared_data() -> Path:
     if not (folder / "meld" / "utterances.jsonl").is_file():
         pytest.skip(f"the real corpora are not at {folder} (set BROADMAMBA_DATA)")
     return folder
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """No socket can be opened; what was tried is listed."""
+    tried: list[object] = []
+
+    def refuse(*arguments: object, **options: object) -> None:
+        tried.append(arguments)
+        raise OSError("the network is blocked in this test")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    return tried

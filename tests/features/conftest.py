@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,17 +14,3 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pa
     """The folder of a tiny encoder of a kind, made once."""
     folder = tmp_path_factory.mktemp("encoders")
     return lambda kind: folder / kind if (folder / kind).exists() else build_encoder(kind, folder / kind)
-
-
-@pytest.fixture
-def no_network(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """No socket can be opened; what was tried is listed."""
-    tried: list[object] = []
-
-    def refuse(*arguments: object, **options: object) -> None:
-        tried.append(arguments)
-        raise OSError("the network is blocked in this test")
-
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    return tried
