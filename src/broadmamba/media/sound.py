@@ -1,0 +1,135 @@
+"""The sound of a recording as mono 16 kHz on the recording's own clock."""
+
+from __future__ import annotations
+
+from tempfile import SpooledTemporaryFile
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from broadmamba.errors import InputError
+from broadmamba.media.container import MAX_CHANNELS, MAX_SECONDS, SAMPLE_RATES, Source, decoding
+
+if TYPE_CHECKING:
+    from av import AudioFrame
+
+SAMPLE_RATE = 16_000
+"""Hz, of all sound that is given out."""
+TOLERANCE = 0.1
+"""Seconds that timestamps may stray from the count of samples before they are believed."""
+_IN_MEMORY = 64 * 2**20  # bytes, 17 minutes; more goes to a temporary file on disk
+
+
+class Sound:
+    """What was decoded so far, kept so that any span is exact and none is decoded twice.
+
+    Decoding runs forward only: a decoder that starts in the middle gives other samples at first (overlapping windows,
+    bit reservoirs, noise generators), and timestamps are too coarse in some containers to place it exactly.
+    """
+
+    def __init__(self, source: Source, origin: float) -> None:
+        """Start at the beginning.
+
+        Args:
+            source: of an audio stream; it is closed with this object.
+            origin: the timestamp in seconds that counts as zero.
+        """
+        self._source = source
+        self._frames = source.frames()
+        self._origin = origin
+        self._spool = SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 (closed by `close`)
+        self._written = 0
+        self._finished = False
+        self._resampler: Any = None
+        self._format: tuple[object, ...] = ()
+        self._start = 0.0
+        self._samples = 0
+        self._skip = 0
+
+    def close(self) -> None:
+        """Close the file and forget what was decoded."""
+        self._spool.close()
+        self._source.close()
+
+    def read(self, first: int, last: int) -> NDArray[np.float32]:
+        """Samples `first` to `last` (exclusive), fewer where the recording ends before."""
+        while self._written < last and not self._finished:
+            with decoding(self._source.path, f"decoding its sound at {self._written / SAMPLE_RATE:.1f} s"):
+                self._advance()
+        samples = np.empty(max(min(last, self._written) - first, 0), dtype=np.float32)
+        self._spool.seek(4 * first)
+        self._spool.readinto(samples.view(np.uint8))  # type: ignore[arg-type]
+        return samples
+
+    def _advance(self) -> None:
+        """Decode one frame more."""
+        frame = next(self._frames, None)
+        if frame is None:
+            self._flush()
+            self._finished = True
+            return
+        if not frame.samples:
+            return
+        self._place(frame)
+        self._samples += frame.samples
+        self._write(self._resampler.resample(_finite(frame)))
+
+    def _place(self, frame: AudioFrame) -> None:
+        """Begin anew where the format changes or time jumps."""
+        form = (frame.format.name, frame.layout.name, frame.sample_rate)
+        expected = self._start + self._samples / frame.sample_rate
+        time = expected if frame.time is None else frame.time - self._origin
+        if self._resampler is not None and form == self._format and abs(time - expected) <= TOLERANCE:
+            return
+        from av import AudioResampler
+
+        if frame.sample_rate not in SAMPLE_RATES or not 1 <= len(frame.layout.channels) <= MAX_CHANNELS:
+            raise InputError(f"{self._source.path}: its sound changes to {form} at {time:.1f} s")
+        self._flush()
+        self._start, self._samples, self._format = time, 0, form
+        self._resampler = AudioResampler("flt", "mono", SAMPLE_RATE, options={"rematrix_maxval": "1"})
+        position = round(time * SAMPLE_RATE)
+        self._skip = max(self._written - position, 0)
+        self._silence(position - self._written)
+
+    def _flush(self) -> None:
+        if self._resampler is not None:
+            self._write(self._resampler.resample(None))
+            self._resampler = None
+
+    def _silence(self, samples: int) -> None:
+        if samples > 0:
+            self._limit(samples)
+            self._written += samples
+            self._spool.seek(0, 2)
+            self._spool.write(bytes(4 * samples))
+
+    def _write(self, frames: list[AudioFrame]) -> None:
+        for frame in frames:
+            samples = np.clip(frame.to_ndarray().reshape(-1), -1, 1).astype(np.float32, copy=False)[self._skip :]
+            self._skip = max(self._skip - frame.samples, 0)
+            self._limit(len(samples))
+            self._spool.seek(0, 2)
+            self._spool.write(samples.tobytes())
+            self._written += len(samples)
+
+    def _limit(self, more: int) -> None:
+        if self._written + more > MAX_SECONDS * SAMPLE_RATE:
+            raise InputError(f"{self._source.path}: its sound is longer than {MAX_SECONDS // 3600} hours")
+
+
+def _finite(frame: AudioFrame) -> AudioFrame:
+    """Silence for what is no number, full scale for what is infinite."""
+    from av import AudioFrame
+
+    if not frame.format.name.startswith(("flt", "dbl")):
+        return frame
+    samples: NDArray[np.float32] = frame.to_ndarray()  # type: ignore[assignment]  # or float64
+    if np.isfinite(samples).all():
+        return frame
+    mended = AudioFrame.from_ndarray(
+        np.nan_to_num(samples, nan=0, posinf=1, neginf=-1), frame.format.name, frame.layout.name
+    )
+    mended.sample_rate, mended.pts, mended.time_base = frame.sample_rate, frame.pts, frame.time_base
+    return mended
