@@ -32,10 +32,13 @@ def test_the_card_of_a_trained_model(seed: Path) -> None:
         assert f"- {m}: {corpus.features[f'tiny-{m}'].spec.describe()}" in card
     assert card.count("not trained on these labels") == 2
     assert f"Seed 4, epoch {results['epoch']}; selected by best weighted F1 on dev" in card
+    assert f"Temperature of the probabilities: {results['temperature']:.3f}\n" in card
     for split in ("dev", "test"):
         _, _, section = card.partition(f"## Figures on {split}\n")
         figures = results[split]
         assert f"Weighted F1 {100 * figures['weighted_f1']:.1f}, accuracy {100 * figures['accuracy']:.1f}" in section
+        before, after = (100 * figures[name] for name in ("ece_before_calibration", "ece"))
+        assert f"Expected calibration error {before:.1f} before calibration, {after:.1f} after." in section
         table = section.partition("|---|---|\n")[2].partition("\n\n")[0].splitlines()
         assert table == [f"| {label} | {100 * figures['f1'][label]:.1f} |" for label in LABELS]
     assert "## Limits" in card and "RESPONSIBLE_USE.md" in card

@@ -63,7 +63,7 @@ def test_what_is_loaded_predicts_the_same_bit_for_bit(fusion: str, ssm: str, tmp
 def test_everything_that_gives_a_number_its_meaning_travels(checkpoint: Checkpoint, tmp_path: Path) -> None:
     provenance = {"seed": 3, "note": "Grüße 🙂"}
     text = replace(checkpoint.features["text"][0], licence="CC0", trained_on_labels=True)
-    made = replace(checkpoint, provenance={}, features={**checkpoint.features, "text": (text,)})
+    made = replace(checkpoint, provenance={}, temperature=1.7, features={**checkpoint.features, "text": (text,)})
     made.save(tmp_path / "model")
     values = json.loads((tmp_path / "model" / "config.json").read_text("utf-8"))
     (tmp_path / "model" / "config.json").write_text(json.dumps({**values, "provenance": provenance}), "utf-8")
@@ -71,13 +71,37 @@ def test_everything_that_gives_a_number_its_meaning_travels(checkpoint: Checkpoi
     assert loaded.labels == checkpoint.labels == LabelSet(LABELS)
     assert loaded.features == made.features
     assert loaded.features["audio"][0].columns and loaded.features["audio"][0].gaps
-    assert loaded.speaker_relative == ("audio",)
+    assert loaded.speaker_relative == ("audio",) and loaded.temperature == 1.7
     assert loaded.model.config == checkpoint.model.config
     assert loaded.provenance == provenance
     for m, normaliser in checkpoint.normalisers.items():
         assert np.array_equal(normaliser.mean, loaded.normalisers[m].mean)
         assert np.array_equal(normaliser.scale, loaded.normalisers[m].scale)
     assert sorted(p.name for p in (tmp_path / "model").iterdir()) == ["README.md", "config.json", "model.safetensors"]
+
+
+def test_other_entries_in_the_folder_are_left_alone(folder: Path, checkpoint: Checkpoint) -> None:
+    (folder / "encoder").mkdir()
+    (folder / "encoder" / "weights.bin").write_bytes(b"mine")
+    checkpoint.save(folder)
+    assert Checkpoint.load(folder).labels == checkpoint.labels
+    assert (folder / "encoder" / "weights.bin").read_bytes() == b"mine"
+
+
+def test_the_temperature_changes_probabilities_alone(checkpoint: Checkpoint) -> None:
+    prepared = checkpoint.prepare_split(CORPUS.split("test"))
+    with torch.no_grad():
+        output = checkpoint.model(prepared.batch(range(len(prepared.lengths))))
+    logits = torch.cat(
+        [row[keep] for row, keep in zip(output.logits, prepared.batch(range(len(prepared.lengths))).mask, strict=True)]
+    )
+    plain = replace(checkpoint, temperature=1.0).score(prepared)
+    for temperature in (0.3, 1.0, 2.5):
+        found = replace(checkpoint, temperature=temperature).score(prepared)
+        expected = (logits / temperature).softmax(-1).numpy()
+        np.testing.assert_allclose(found.probabilities, expected, atol=1e-5)
+        assert np.array_equal(found.probabilities.argmax(1), plain.probabilities.argmax(1))
+        assert np.array_equal(found.modality_weights, plain.modality_weights)
 
 
 def test_settings_for_a_modality_that_the_model_lacks_do_no_harm(tmp_path: Path) -> None:
@@ -199,9 +223,9 @@ def test_junk_files(folder: Path, name: str, junk: bytes) -> None:
 
 def test_another_format_or_version(folder: Path) -> None:
     original = json.loads((folder / "config.json").read_text())
-    for change in ({"version": 2}, {"version": "1"}, {"format": "broadmamba-corpus"}, {"format": None}):
+    for change in ({"version": 1}, {"version": "2"}, {"format": "broadmamba-corpus"}, {"format": None}):
         (folder / "config.json").write_text(json.dumps({**original, **change}))
-        assert "expected format 'broadmamba-model' version 1" in refused(folder)
+        assert "expected format 'broadmamba-model' version 2" in refused(folder)
 
 
 EDITS: list[Callable[[dict[str, Any]], Any]] = [
@@ -213,6 +237,8 @@ EDITS: list[Callable[[dict[str, Any]], Any]] = [
     lambda c: c.update(speaker_relative=[]),
     lambda c: c.update(speaker_relative=["text", "audio"]),
     lambda c: c.update(speaker_relative=["smell"]),
+    *(lambda c, t=t: c.update(temperature=t) for t in (0, -1.0, 0.09, 10.1, 1e300, "1", None, True, float("nan"))),
+    lambda c: c.pop("temperature"),
     lambda c: c["features"].pop("video"),
     lambda c: c["features"].update(text=[]),
     lambda c: c["features"]["text"].append(c["features"]["text"][0]),

@@ -51,6 +51,7 @@ def _provenance(provenance: Mapping[str, Any]) -> list[str]:
     return [
         f"- Corpus: {corpus['name']} ({sizes} utterances)",
         f"- Seed {provenance['seed']}, epoch {results['epoch']}; selected by {provenance['selection']}",
+        f"- Temperature of the probabilities: {results['temperature']:.3f}",
         f"- Environment: {versions}",
         "- All settings stand in `config.json` under `provenance`.",
     ]
@@ -62,8 +63,9 @@ def _figures(split: str, figures: Mapping[str, Any]) -> list[str]:
         f"## Figures on {split}",
         "",
         f"Weighted F1 {100 * figures['weighted_f1']:.1f}, accuracy {100 * figures['accuracy']:.1f}, macro-F1 "
-        f"{100 * figures['macro_f1']:.1f}, UAR {100 * figures['uar']:.1f}, expected calibration error "
-        f"{100 * figures['ece']:.1f} (all in %), on {figures['utterances']} utterances.",
+        f"{100 * figures['macro_f1']:.1f}, UAR {100 * figures['uar']:.1f} (all in %), on {figures['utterances']} "
+        "utterances. Expected calibration error "
+        f"{100 * figures['ece_before_calibration']:.1f} before calibration, {100 * figures['ece']:.1f} after.",
         "",
         "| emotion | F1 |",
         "|---|---|",

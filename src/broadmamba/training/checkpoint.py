@@ -7,7 +7,7 @@ normalisation.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from broadmamba.data.corpus import Feature, Split
 from broadmamba.data.normalise import Normaliser, relative_to_speaker
 from broadmamba.data.spec import MODALITIES, FeatureSpec
 from broadmamba.errors import BroadMambaError, CheckpointError, IncompatibleError, InputError
+from broadmamba.evaluation.calibration import COLDEST, HOTTEST, scale
 from broadmamba.evaluation.scoring import Scores, score
 from broadmamba.model.config import BroadMambaConfig
 from broadmamba.model.network import BroadMamba
@@ -28,7 +29,7 @@ from broadmamba.storage import map_arrays, read_json, save_arrays, write_json, w
 from broadmamba.training.card import model_card
 
 FORMAT = "broadmamba-model"
-VERSION = 1
+VERSION = 2
 
 IDENTITY = ("name", "modality", "width", "pooling", "sha256", "columns")
 """What two specs must share for a model to read the one in place of the other."""
@@ -44,6 +45,7 @@ class Checkpoint:
         features: modality → specs of its features, side by side in this order.
         normalisers: modality → what was fitted on the training split.
         speaker_relative: modalities whose values are joined by their distance from the speaker's mean.
+        temperature: of the probabilities, fitted on dev; see `broadmamba.evaluation.calibration`.
         provenance: corpus, settings, seed, versions and dev figures; only told, never read back.
     """
 
@@ -52,6 +54,7 @@ class Checkpoint:
     features: Mapping[str, tuple[FeatureSpec, ...]]
     normalisers: Mapping[str, Normaliser]
     speaker_relative: tuple[str, ...] = ()
+    temperature: float = 1.0
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -89,8 +92,9 @@ class Checkpoint:
         return self.prepare(split.conversations, split.features)
 
     def score(self, prepared: Prepared) -> Scores:
-        """Predictions for prepared conversations."""
-        return score(self.model, prepared, self.modalities)
+        """Predictions for prepared conversations, with calibrated probabilities."""
+        scores = score(self.model, prepared, self.modalities)
+        return replace(scores, probabilities=scale(scores.probabilities, self.temperature))
 
     def save(self, path: Path | str) -> None:
         """Write the folder; `config.json` goes first and comes last, so that a folder that has one is whole."""
@@ -109,6 +113,7 @@ class Checkpoint:
                 "version": VERSION,
                 "labels": list(self.labels),
                 "speaker_relative": list(self.speaker_relative),
+                "temperature": self.temperature,
                 "features": {m: [spec.to_dict() for spec in specs] for m, specs in self.features.items()},
                 "model": self.model.config.to_dict(),
                 "provenance": dict(self.provenance),
@@ -145,12 +150,13 @@ class Checkpoint:
             }
             labels = LabelSet(_texts(values, "labels"))
             relative = _texts(values, "speaker_relative")
+            temperature = _temperature(values)
             _check_fit(config, labels, features, normalisers, relative)
             _check_numbers(model)
         except (BroadMambaError, KeyError, TypeError, AttributeError, RuntimeError) as error:
             reason = " ".join(str(error).split())
             raise CheckpointError(f"{path}: damaged or of another version: {reason[:300]}") from None
-        return cls(model.eval(), labels, features, normalisers, relative, values["provenance"])
+        return cls(model.eval(), labels, features, normalisers, relative, temperature, values["provenance"])
 
 
 def assemble(
@@ -201,6 +207,13 @@ def _texts(values: Mapping[str, Any], key: str) -> tuple[str, ...]:
     if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
         raise InputError(f"{key} is {found!r:.40}, expected a list of texts")
     return tuple(found)
+
+
+def _temperature(values: Mapping[str, Any]) -> float:
+    found = values["temperature"]
+    if not isinstance(found, (int, float)) or isinstance(found, bool) or not COLDEST <= found <= HOTTEST:
+        raise InputError(f"temperature is {found!r:.40}, expected a number from {COLDEST} to {HOTTEST}")
+    return float(found)
 
 
 def _check_fit(

@@ -10,7 +10,7 @@ import io
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,9 @@ from broadmamba.data.corpus import Corpus, Split
 from broadmamba.data.normalise import Normaliser
 from broadmamba.data.spec import MODALITIES, FeatureSpec
 from broadmamba.errors import CheckpointError, InputError
-from broadmamba.evaluation.metrics import Metrics
-from broadmamba.evaluation.scoring import evaluate
+from broadmamba.evaluation.calibration import fit_temperature
+from broadmamba.evaluation.metrics import Metrics, measure
+from broadmamba.evaluation.scoring import evaluate, score
 from broadmamba.model.network import BroadMamba
 from broadmamba.storage import atomic_write
 from broadmamba.training.checkpoint import Checkpoint, assemble
@@ -55,7 +56,7 @@ class Fitted:
     """The selected model and how it came about.
 
     Attributes:
-        checkpoint: of the epoch with the best dev W-F1, the earliest of equals.
+        checkpoint: of the epoch with the best dev W-F1, the earliest of equals; calibrated on dev.
         epoch: which that was.
         dev: its figures.
         history: every epoch.
@@ -223,9 +224,13 @@ class _Trainer:
         return evaluate(model.eval(), self.dev, self.blank.labels, model.config.modalities)
 
     def result(self) -> Fitted:
-        """The model of the best epoch."""
+        """The model of the best epoch, its probabilities calibrated on dev."""
         self.model.load_state_dict(self.best)
-        return Fitted(self.blank, self.best_epoch, self._measure(self.model), tuple(self.history))
+        uncalibrated = score(self.model.eval(), self.dev, self.blank.modalities).probabilities
+        truth = self.dev.labels.numpy()
+        checkpoint = replace(self.blank, temperature=fit_temperature(truth, uncalibrated))
+        dev = measure(checkpoint.labels, truth, checkpoint.score(self.dev).probabilities)
+        return Fitted(checkpoint, self.best_epoch, dev, tuple(self.history))
 
     def save(self, path: Path) -> None:
         """Keep everything that the next step depends on."""

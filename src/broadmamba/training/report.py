@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,9 @@ def report_split(checkpoint: Checkpoint, corpus: Corpus, name: str) -> dict[str,
         name: of the split.
 
     Returns:
-        The figures of `Metrics.to_dict`; `modalities`, those that the corpus has; `without_repeats`, the figures over
-        the utterances whose text does not stand verbatim in the training split; and `cost` of one pass.
+        The figures of `Metrics.to_dict`; `ece_before_calibration`, at temperature 1; `modalities`, those that the
+        corpus has; `without_repeats`, the figures over the utterances whose text does not stand verbatim in the
+        training split; and `cost` of one pass.
 
     Raises:
         IncompatibleError: labels or feature specs differ.
@@ -47,7 +49,8 @@ def report_split(checkpoint: Checkpoint, corpus: Corpus, name: str) -> dict[str,
     if name != "train" and (truth[new] >= 0).any():
         report["without_repeats"] = measure(checkpoint.labels, truth[new], scores.probabilities[new]).to_dict()
     with FlopCounterMode(display=False) as counter:
-        checkpoint.score(prepared)
+        uncalibrated = replace(checkpoint, temperature=1.0).score(prepared)
+    report["ece_before_calibration"] = measure(checkpoint.labels, truth, uncalibrated.probabilities).calibration_error
     report["cost"] = {
         "parameters": sum(p.numel() for p in checkpoint.model.parameters()),
         "seconds": seconds,

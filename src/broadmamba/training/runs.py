@@ -26,7 +26,7 @@ from broadmamba.training.environment import environment
 from broadmamba.training.fit import Epoch, choose_features, fit
 from broadmamba.training.report import report_split
 
-SELECTION = "best weighted F1 on dev; the test split is scored once, afterwards"
+SELECTION = "best weighted F1 on dev, where the temperature is fitted; the test split is scored once, afterwards"
 
 
 def train_seeds(
@@ -124,7 +124,13 @@ def _train_seed(
     reports: dict[str, Any] = {
         name: report_split(fitted.checkpoint, corpus, name) for name in ("dev", "test") if name in corpus.splits
     }
-    results: dict[str, Any] = {"seed": seed, "epoch": fitted.epoch, "training_seconds": seconds, **reports}
+    results: dict[str, Any] = {
+        "seed": seed,
+        "epoch": fitted.epoch,
+        "temperature": fitted.checkpoint.temperature,
+        "training_seconds": seconds,
+        **reports,
+    }
     provenance = {**experiment, "seed": seed, "environment": environment(), "results": results}
     replace(fitted.checkpoint, provenance=provenance).save(folder / "model")
     write_jsonl(folder / "metrics.jsonl", [asdict(e) for e in fitted.history])
