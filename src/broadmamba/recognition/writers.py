@@ -17,25 +17,12 @@ from rich.text import Text
 from broadmamba import storage
 from broadmamba.data.conversation import near
 from broadmamba.errors import InputError
+from broadmamba.recognition.palette import colour_of
 from broadmamba.recognition.prediction import ConversationPrediction, UtterancePrediction
 
 _DECIMALS = 6  # float32 holds no more
 _LONGEST_TEXT = 300  # characters of an utterance in the table
 _PLAIN_WIDTH = 100  # of a table in a file, in characters
-
-# Okabe and Ito's colours, which the colour-blind can tell apart; the label stands beside them in words
-_ORANGE, _SKY, _GREEN, _YELLOW, _BLUE, _RED, _PURPLE = (
-    "#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7",
-)  # fmt: skip
-_COLOURS = {
-    "joy": _ORANGE, "happy": _ORANGE, "happiness": _ORANGE, "positive": _ORANGE,
-    "surprise": _SKY,
-    "disgust": _GREEN, "frustrated": _GREEN, "frustration": _GREEN,
-    "excited": _YELLOW, "excitement": _YELLOW,
-    "sadness": _BLUE, "sad": _BLUE,
-    "anger": _RED, "angry": _RED, "negative": _RED,
-    "fear": _PURPLE,
-}  # fmt: skip
 
 # a terminal must not obey what a transcript says: control characters and reversals of direction
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\s]+")
@@ -131,7 +118,7 @@ def print_table(prediction: ConversationPrediction, console: Console) -> None:
         table.add_row(
             *cells,
             Text(_shown(item.utterance.text) or "–"),
-            Text(_shown(item.label), style=_COLOURS.get(item.label.lower(), "")),
+            Text(_shown(item.label), style=colour_of(item.label) or ""),
             _per_cent(item.probability),
             *(_per_cent(item.modality_weights.get(name)) for name in modalities),
         )
