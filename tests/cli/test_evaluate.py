@@ -12,7 +12,7 @@ import pytest
 
 from broadmamba.data.corpus import Corpus
 from broadmamba.training.checkpoint import Checkpoint
-from broadmamba.training.report import report_split
+from broadmamba.training.report import report_split, report_subsets
 from corpora import LABELS
 
 
@@ -50,3 +50,14 @@ def test_a_corpus_without_a_modality_is_scored_and_that_is_said(
     assert result.code == 0
     assert result.err == "Scored without audio, which the corpus does not have.\n"
     assert json.loads(command("evaluate", model, tmp_path / "text", "--json").out)["modalities"] == ["text"]
+
+
+def test_each_subset_of_the_modalities_is_scored_on_request(
+    command: Callable[..., Any], model: Path, corpus: Path
+) -> None:
+    found = json.loads(command("evaluate", model, corpus, "--subsets", "--json").out)["subsets"]
+    assert found == report_subsets(Checkpoint.load(model), Corpus.open(corpus), "test")
+    rows = [line.split("│")[1:-1] for line in command("evaluate", model, corpus, "--subsets").out.splitlines()]
+    shown = {row[0].strip(): [cell.strip() for cell in row[1:]] for row in rows if row}
+    for subset in ("text", "audio", "text+audio"):
+        assert shown[subset] == [f"{100 * value:.1f}" for value in found[subset].values()]

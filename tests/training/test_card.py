@@ -41,7 +41,20 @@ def test_the_card_of_a_trained_model(seed: Path) -> None:
         assert f"Expected calibration error {before:.1f} before calibration, {after:.1f} after." in section
         table = section.partition("|---|---|\n")[2].partition("\n\n")[0].splitlines()
         assert table == [f"| {label} | {100 * figures['f1'][label]:.1f} |" for label in LABELS]
+    subsets = {split: results[split]["subsets"] for split in ("dev", "test")}
+    for subset in ("text", "audio", "text+audio"):
+        cells = [
+            f"{100 * subsets[split][subset][figure]:.1f}"
+            for split in ("dev", "test")
+            for figure in ("weighted_f1", "accuracy", "macro_f1", "ece")
+        ]
+        assert f"| {subset.replace('+', ' + ')} | {' | '.join(cells)} |\n" in card
     assert "## Limits" in card and "RESPONSIBLE_USE.md" in card
+
+
+def test_a_model_of_one_modality_has_no_table_of_subsets(tmp_path: Path) -> None:
+    train_seeds(make_corpus(81, modalities=("text",)), tiny_config(epochs=1), [0], tmp_path / "runs")
+    assert "With some" not in (tmp_path / "runs" / "seed-0" / "model" / "README.md").read_text("utf-8")
 
 
 def test_a_card_tells_what_an_encoder_saw_and_its_licence() -> None:

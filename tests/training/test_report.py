@@ -13,7 +13,7 @@ from broadmamba.data.corpus import Corpus
 from broadmamba.errors import InputError
 from broadmamba.training.checkpoint import Checkpoint
 from broadmamba.training.fit import fit
-from broadmamba.training.report import report_split, unseen
+from broadmamba.training.report import SUBSET_FIGURES, report_split, report_subsets, unseen
 from corpora import LABELS, make_corpus, tiny_config
 
 CORPUS = make_corpus(51, noise=2.5, unlabelled=0.2, repeated=0.4)
@@ -83,6 +83,28 @@ def test_repeats_are_verbatim() -> None:
 def test_parameters_are_counted(checkpoint: Checkpoint) -> None:
     cost = report_split(checkpoint, CORPUS, "test")["cost"]
     assert cost["parameters"] == sum(np.prod(v.shape) for v in checkpoint.model.state_dict().values())
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.3])
+def test_subsets_are_what_a_corpus_without_the_other_modalities_gives(missing: float) -> None:
+    corpus = make_corpus(52, modalities=("text", "audio", "video"), noise=2.5, missing=missing)
+    made = fit(corpus, tiny_config(epochs=2)).checkpoint
+    found = report_subsets(made, corpus, "dev")
+    assert list(found) == [
+        "text", "audio", "video", "text+audio", "text+video", "audio+video", "text+audio+video"
+    ]  # fmt: skip
+    for subset, figures in found.items():
+        features = {f"tiny-{m}": corpus.features[f"tiny-{m}"] for m in subset.split("+")}
+        expected = report_split(made, replace(corpus, features=features), "dev")
+        assert figures == {name: expected[name] for name in SUBSET_FIGURES}
+    assert len({figures["weighted_f1"] for figures in found.values()}) > 3, "the corpus is too easy for this test"
+
+
+def test_calibration_error_is_told_before_and_after(checkpoint: Checkpoint) -> None:
+    report = report_split(checkpoint, CORPUS, "dev")
+    raw = report_split(replace(checkpoint, temperature=1.0), CORPUS, "dev")
+    assert checkpoint.temperature != 1.0
+    assert report["ece_before_calibration"] == raw["ece_before_calibration"] == raw["ece"] != report["ece"]
 
 
 def test_a_split_without_labels_or_of_another_name(checkpoint: Checkpoint) -> None:

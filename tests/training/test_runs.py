@@ -16,7 +16,7 @@ import torch
 from broadmamba.errors import InputError
 from broadmamba.training.checkpoint import Checkpoint
 from broadmamba.training.config import TrainingConfig
-from broadmamba.training.report import report_split
+from broadmamba.training.report import report_split, report_subsets
 from broadmamba.training.runs import SELECTION, summarise, train_seeds
 from corpora import LABELS, make_corpus, tiny_config
 
@@ -63,6 +63,7 @@ def test_the_model_in_the_folder_is_the_one_that_was_measured(runs: Path) -> Non
         assert results["dev"]["weighted_f1"] == max(e["dev"]["weighted_f1"] for e in epochs)
         for split in ("dev", "test"):
             again = report_split(checkpoint, CORPUS, split)
+            again["subsets"] = report_subsets(checkpoint, CORPUS, split)
             assert {**again, "cost": None} == {**results[split], "cost": None}
         assert checkpoint.provenance["results"] == results
         assert checkpoint.provenance["seed"] == seed
@@ -79,6 +80,9 @@ def test_the_summary_is_mean_and_standard_deviation_over_seeds(runs: Path) -> No
             check(summary[split]["without_repeats"][name], [r[split]["without_repeats"][name] for r in results])
         for label in LABELS:
             check(summary[split]["f1"][label], [r[split]["f1"][label] for r in results])
+        for subset in ("text", "audio", "text+audio"):
+            found = summary[split]["subsets"][subset]["weighted_f1"]
+            check(found, [r[split]["subsets"][subset]["weighted_f1"] for r in results])
     assert len(set(summary["test"]["weighted_f1"]["values"])) > 1, "seeds that agree test nothing"
 
 

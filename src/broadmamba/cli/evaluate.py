@@ -13,6 +13,9 @@ def evaluate(
     model: Annotated[str, typer.Argument(help="Model folder, or the name of a model that comes with broadmamba.")],
     corpus: Annotated[Path, typer.Argument(help="Corpus folder with the features that the model reads.")],
     split: Annotated[str, typer.Option(help="Split to score.")] = "test",
+    subsets: Annotated[
+        bool, typer.Option("--subsets", help="Score with each subset of the modalities as well.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     threads: Annotated[int | None, typer.Option(min=1, help="Processor threads.", show_default="all cores")] = None,
 ) -> None:
@@ -24,14 +27,16 @@ def evaluate(
     import torch
     from rich.console import Console
 
-    from broadmamba.cli.tables import report_tables
+    from broadmamba.cli.tables import report_tables, subsets_table
     from broadmamba.recognition.pretrained import load_pretrained
-    from broadmamba.training.report import report_split
+    from broadmamba.training.report import report_split, report_subsets
 
     if threads:
         torch.set_num_threads(threads)
     checkpoint = load_pretrained(model)
     report = report_split(checkpoint, opened, split)
+    if subsets:
+        report["subsets"] = report_subsets(checkpoint, opened, split)
     if as_json:
         typer.echo(json.dumps({"model": model, "corpus": opened.name, "split": split, **report}, indent=2))
         return
@@ -39,5 +44,7 @@ def evaluate(
     console = Console()
     for table in report_tables(report):
         console.print(table)
+    if subsets:
+        console.print(subsets_table(report["subsets"]))
     if absent:
         typer.echo(f"Scored without {', '.join(absent)}, which the corpus does not have.", err=True)

@@ -20,6 +20,7 @@ _FIGURES = {
     "uar": "UAR",
     "ece": "calibration error",
 }
+_BEFORE = "… before calibration"
 
 
 @contextmanager
@@ -52,9 +53,27 @@ def figures_table(summary: Mapping[str, Any]) -> Table:
         table.add_column(split, justify="right")
     for key, title in _FIGURES.items():
         table.add_row(title, *(_spread(summary[split][key]) for split in splits))
+    table.add_row(_BEFORE, *(_spread(summary[split]["ece_before_calibration"]) for split in splits))
     table.add_section()
     for name in summary[splits[0]]["f1"]:
         table.add_row(f"F1 {name}", *(_spread(summary[split]["f1"][name]) for split in splits))
+    if "subsets" in summary[splits[0]]:
+        table.add_section()
+        for name in summary[splits[0]]["subsets"]:
+            figures = (summary[split]["subsets"][name]["weighted_f1"] for split in splits)
+            table.add_row(f"weighted F1 with {name}", *map(_spread, figures))
+    return table
+
+
+def subsets_table(subsets: Mapping[str, Mapping[str, float]]) -> Table:
+    """A row a subset of modalities, with its figures."""
+    table = Table(title="With some of the modalities (in %)")
+    table.add_column("given")
+    figures = [key for key in _FIGURES if key in next(iter(subsets.values()))]
+    for key in figures:
+        table.add_column(_FIGURES[key], justify="right")
+    for name, values in subsets.items():
+        table.add_row(name, *(f"{100 * values[key]:.1f}" for key in figures))
     return table
 
 
@@ -69,6 +88,7 @@ def report_tables(report: Mapping[str, Any]) -> list[Table]:
     columns = [report, rest] if rest else [report]
     for key, title in _FIGURES.items():
         figures.add_row(title, *(f"{100 * column[key]:.1f}" for column in columns))
+    figures.add_row(_BEFORE, f"{100 * report['ece_before_calibration']:.1f}")
     figures.add_section()
     for name in report["f1"]:
         figures.add_row(f"F1 {name}", *(f"{100 * column['f1'][name]:.1f}" for column in columns))

@@ -23,6 +23,7 @@ def model_card(labels: LabelSet, features: Mapping[str, tuple[FeatureSpec, ...]]
     for split in ("dev", "test"):
         if split in provenance.get("results", {}):
             lines += _figures(split, provenance["results"][split])
+    lines += _subsets(provenance.get("results", {}))
     lines += [
         "## Limits",
         "",
@@ -69,6 +70,31 @@ def _figures(split: str, figures: Mapping[str, Any]) -> list[str]:
         "",
         "| emotion | F1 |",
         "|---|---|",
+        *rows,
+        "",
+    ]
+
+
+def _subsets(results: Mapping[str, Any]) -> list[str]:
+    """What is left where modalities are missing; nothing for a model of one modality."""
+    splits = {split: results[split]["subsets"] for split in ("dev", "test") if "subsets" in results.get(split, {})}
+    if not splits:
+        return []
+    titles = {"weighted_f1": "weighted F1", "accuracy": "accuracy", "macro_f1": "macro-F1", "ece": "calibration error"}
+    columns = [(split, figure) for split in splits for figure in titles]
+    rows = [
+        f"| {' + '.join(subset.split('+'))} | "
+        + " | ".join(f"{100 * splits[split][subset][figure]:.1f}" for split, figure in columns)
+        + " |"
+        for subset in next(iter(splits.values()))
+    ]
+    return [
+        "## With some of its modalities",
+        "",
+        "All in %, after calibration; the temperature is fitted with all modalities given.",
+        "",
+        "| given | " + " | ".join(f"{split}: {titles[figure]}" for split, figure in columns) + " |",
+        "|---|" + "---|" * len(columns),
         *rows,
         "",
     ]

@@ -1,4 +1,4 @@
-"""What is reported of a model on a split: the figures, those without repeated texts, and what they cost."""
+"""What is reported of a model on a split: the figures, those without repeated texts or modalities, and the cost."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import resource
 import sys
 import time
 from dataclasses import replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,9 @@ from broadmamba.data.conversation import Utterance
 from broadmamba.data.corpus import Corpus
 from broadmamba.evaluation.metrics import measure
 from broadmamba.training.checkpoint import Checkpoint
+
+SUBSET_FIGURES = ("weighted_f1", "accuracy", "macro_f1", "ece")
+"""What is told of a model that is given some of its modalities."""
 
 
 def report_split(checkpoint: Checkpoint, corpus: Corpus, name: str) -> dict[str, Any]:
@@ -58,6 +62,38 @@ def report_split(checkpoint: Checkpoint, corpus: Corpus, name: str) -> dict[str,
         "peak_memory_bytes": _peak_memory(),
     }
     return report
+
+
+def report_subsets(checkpoint: Checkpoint, corpus: Corpus, name: str) -> dict[str, dict[str, float]]:
+    """Score one split with each non-empty subset of the modalities that both the model and the corpus have.
+
+    The others are withheld as if the corpus did not have them, and every utterance counts, also one that is left with
+    nothing.
+
+    Args:
+        checkpoint: the model.
+        corpus: of the same labels and feature specs.
+        name: of the split.
+
+    Returns:
+        Subset, such as `text+audio`, smaller ones first → `SUBSET_FIGURES`.
+
+    Raises:
+        IncompatibleError: labels or feature specs differ.
+    """
+    prepared = checkpoint.prepare_split(corpus.split(name))
+    given = [m for m in checkpoint.modalities if m in prepared.features]
+    reports = {}
+    for subset in (chosen for size in range(1, len(given) + 1) for chosen in combinations(given, size)):
+        some = replace(
+            prepared,
+            features={m: prepared.features[m] for m in subset},
+            present={m: prepared.present[m] for m in subset},
+        )
+        probabilities = checkpoint.score(some).probabilities
+        figures = measure(checkpoint.labels, prepared.labels.numpy(), probabilities).to_dict()
+        reports["+".join(subset)] = {figure: figures[figure] for figure in SUBSET_FIGURES}
+    return reports
 
 
 def unseen(utterances: tuple[Utterance, ...], training: tuple[Utterance, ...]) -> np.ndarray[Any, np.dtype[np.bool_]]:

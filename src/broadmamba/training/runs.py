@@ -21,10 +21,11 @@ from typing import Any
 from broadmamba.data.corpus import Corpus
 from broadmamba.errors import BroadMambaError, InputError
 from broadmamba.storage import read_json, write_json, write_jsonl
+from broadmamba.training.checkpoint import Checkpoint
 from broadmamba.training.config import TrainingConfig
 from broadmamba.training.environment import environment
 from broadmamba.training.fit import Epoch, choose_features, fit
-from broadmamba.training.report import report_split
+from broadmamba.training.report import report_split, report_subsets
 
 SELECTION = "best weighted F1 on dev, where the temperature is fitted; the test split is scored once, afterwards"
 
@@ -122,7 +123,7 @@ def _train_seed(
     fitted = fit(corpus, config, seed=seed, state=state, on_epoch=on_epoch and (lambda e: on_epoch(seed, e)))
     seconds = time.perf_counter() - begun
     reports: dict[str, Any] = {
-        name: report_split(fitted.checkpoint, corpus, name) for name in ("dev", "test") if name in corpus.splits
+        name: _report(fitted.checkpoint, corpus, name) for name in ("dev", "test") if name in corpus.splits
     }
     results: dict[str, Any] = {
         "seed": seed,
@@ -136,6 +137,14 @@ def _train_seed(
     write_jsonl(folder / "metrics.jsonl", [asdict(e) for e in fitted.history])
     write_json(folder / "environment.json", environment())
     write_json(folder / "results.json", results)  # last: it says that the seed is finished
+
+
+def _report(checkpoint: Checkpoint, corpus: Corpus, name: str) -> dict[str, Any]:
+    """All that is said of a split; a model of several modalities is also measured with some of them."""
+    report = report_split(checkpoint, corpus, name)
+    if len(report["modalities"]) > 1:
+        report["subsets"] = report_subsets(checkpoint, corpus, name)
+    return report
 
 
 def _withdraw(out: Path) -> None:
