@@ -84,8 +84,8 @@ def test_columns_beside_the_known_ones_and_a_decimal_comma_are_fine(read):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("id,text\nx,Hi\ny,Ho\nx,Ha\n", "utterance id 'x' is given in lines 2 and 4"),
-        ("text,id\nHi,talk_2\nHo,\n", "utterance id 'talk_2' is given in lines 2 and 3"),
+        ("id,text\nx,Hi\ny,Ho\nx,Ha\n", "utterance id 'x' is given in line 2 and in line 4"),
+        ("text,id\nHi,talk_2\nHo,\n", "utterance id 'talk_2' is given in line 2 and in line 3"),
         ("text,start\nHi,-1\n", "line 2: expected a time of 0 or later, found '-1'"),
         ("text,start\nHi,soon\n", "line 2: expected a time in seconds or as HH:MM:SS.mmm, found 'soon'"),
         ("text,start\nHi,nan\n", "line 2: expected a time in seconds or as HH:MM:SS.mmm, found 'nan'"),
@@ -152,7 +152,7 @@ def test_what_json_writes_is_read(tmp_path_factory, records, ascii_only):
         ('{"text": "Hi", "start": 1' + "0" * 400 + "}\n", "line 1: expected a time"),
         (
             '{"text": "Hi", "id": 1}\n{"text": "Ho", "id": "1"}\n',
-            "utterance id '1' is given in lines 1 and 2",
+            "utterance id '1' is given in line 1 and in line 2",
         ),
     ],
 )
@@ -238,7 +238,8 @@ def test_lines_without_names_are_utterances_of_nobody_known(read):
         (bytes(range(128, 256)) * 4, "a.txt", "expected UTF-8 text, found other bytes at position 0"),
         (b"\xff\xfeA", "a.txt", "expected UTF-16 text"),
         (b"text\x00more", "a.txt", "found binary content"),
-        (b"<TIER>Hi</TIER>", "a.eaf", "a .eaf file that is none of them"),
+        (b"<TIER>Hi</TIER>", "a.eaf", "line 1: expected an ELAN file with the root ANNOTATION_DOCUMENT, found TIER"),
+        (b"<tt>Hi</tt>", "a.ttml", "a .ttml file that is none of them"),
     ],
 )
 def test_files_that_are_no_transcript(read, content, name, message):

@@ -14,7 +14,9 @@ _CLOCK = r"([-+0-9.,]*:[-+0-9:.,]*?)"
 _TIMING = re.compile(rf"\s*{_CLOCK}\s*-->\s*{_CLOCK}(?:\s.*)?")
 _BROKEN_TIMING = re.compile(r"\s*[0-9][0-9:.,]*\s*(?:->|[–—]>|→)\s*[0-9][0-9:.,]*\s*")
 _VOICE = re.compile(r"<v(?:\.[^\s<>]*)?(?:\s([^<>]*))?>|</v>")
+_EMOTION = re.compile(r"<c\.emotion(?:\.[^<>]*)?>[^<>]*</c>")  # written by recognition/captions.py, and not said
 _TAG = re.compile(r"</?(?:[A-Za-z][^<>]*)?>|<[0-9:.]+>|\{\\[^{}]*\}")
+_ENDLESS_REFERENCE = re.compile(r"&#(?:[0-9]{9,}+|[xX][0-9a-fA-F]{9,}+);?")
 _BLOCK_KEYWORDS = ("NOTE", "STYLE", "REGION")
 # a dash opens a turn, but neither `-5 degrees` nor `--and so` does
 _DASH = re.compile(r"\s*(?:[-‐–—](?:\s+|(?=[^\W\d]|[\"'“‘¡¿\[(♪]))|>>+\s*)")
@@ -62,7 +64,7 @@ def _cue_rows(source: Source, *, ends_at_blank: bool) -> Iterator[Row]:
         elif not last and payload and payload[-1].strip().isdigit():
             payload.pop()  # the number of the next cue
         for speaker, text in _turns("\n".join(payload)):
-            yield Row(line + 1, text, speaker, start, end)
+            yield Row(f"line {line + 1}", text, speaker, start, end)
 
 
 def _timing_lines(source: Source, lines: list[str]) -> Iterator[tuple[int, float, float]]:
@@ -89,16 +91,21 @@ def _opens_block(lines: list[str], index: int) -> bool:
 
 def _turns(payload: str) -> list[tuple[str | None, str]]:
     """Speaker and text of each turn of a cue; a cue without text is one empty turn."""
-    turns: list[tuple[str | None, str]] = []
-    for voice, part in _voices(payload):
-        text = html.unescape(_TAG.sub("", part))
+    turns: list[tuple[str | None, list[str]]] = []
+    for voice, part in _voices(_EMOTION.sub("", payload)):
+        text = _unescape(_TAG.sub("", part))
         if voice is not None and turns and turns[-1][0] == voice:
-            turns[-1] = (voice, " ".join([turns[-1][1], *text.split()]).strip())
+            turns[-1][1].extend(text.split())
         elif voice is not None:
-            turns.append((voice, " ".join(text.split())))
+            turns.append((voice, text.split()))
         elif text.strip():
-            turns.extend(_unvoiced_turns(text))
-    return turns or [(None, "")]
+            turns.extend((speaker, [said]) for speaker, said in _unvoiced_turns(text))
+    return [(speaker, " ".join(said)) for speaker, said in turns] or [(None, "")]
+
+
+def _unescape(text: str) -> str:
+    """`html.unescape`, which fails on numbers that are too long; no character has one."""
+    return html.unescape(_ENDLESS_REFERENCE.sub("\ufffd", text))
 
 
 def _voices(payload: str) -> Iterator[tuple[str | None, str]]:
@@ -108,7 +115,7 @@ def _voices(payload: str) -> Iterator[tuple[str | None, str]]:
     for tag in _VOICE.finditer(payload):
         if voice is not None or tag.start() > begin:
             yield voice, payload[begin : tag.start()]
-        voice = " ".join(html.unescape(tag.group(1) or "").split()) or None
+        voice = " ".join(_unescape(tag.group(1) or "").split()) or None
         begin = tag.end()
     if voice is not None or begin < len(payload):
         yield voice, payload[begin:]

@@ -33,4 +33,4 @@ def plain_rows(source: Source) -> Iterator[Row]:
 
 def _row(opened: tuple[int, str | None], texts: list[str]) -> Row:
     number, speaker = opened
-    return Row(number, " ".join(filter(None, texts)), speaker)
+    return Row(f"line {number}", " ".join(filter(None, texts)), speaker)

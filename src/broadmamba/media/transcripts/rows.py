@@ -9,8 +9,12 @@ from pathlib import Path
 
 from broadmamba.data.conversation import Conversation, Utterance
 from broadmamba.errors import InputError
+from broadmamba.media.turns import Turn
 
+_LATEST = 1e12  # seconds, which a float holds to the millisecond
+_MOST_UTTERANCES = 200_000  # of a conversation: days of talk
 _SECONDS = re.compile(r"[0-9]{1,12}(?:[.,][0-9]{0,20})?(?:[eE][+-]?[0-9]{1,2})?")
+_LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _CLOCK = re.compile(r"(?:([0-9]{1,9}):)?([0-9]{1,2}):([0-9]{1,2})(?:[.,]([0-9]{1,9}))?")
 
 
@@ -21,10 +25,12 @@ class Source:
     Attributes:
         path: where it was read.
         text: its whole content; lines end in a plain newline.
+        turns: who spoke when, from elsewhere, for words whose speaker the file does not give.
     """
 
     path: Path
     text: str
+    turns: tuple[Turn, ...] = ()
 
     def where(self, line: int) -> str:
         """The file and a line (from 1), for messages."""
@@ -33,9 +39,9 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One utterance as a file states it; `line` (from 1) is where."""
+    """One utterance as a file states it; `place` is where, such as `line 3`."""
 
-    line: int
+    place: str
     text: str
     speaker: str | None = None
     start: float | None = None
@@ -48,7 +54,7 @@ def parse_time(value: str, where: str) -> float:
 
     Args:
         value: the time as it was written.
-        where: file and line, for the message.
+        where: file and place, for the message.
 
     Raises:
         InputError: the time is negative or cannot be read.
@@ -67,6 +73,55 @@ def parse_time(value: str, where: str) -> float:
     raise InputError(f"{where}: expected a time in seconds or as HH:MM:SS.mmm, found {written[:40]!r}")
 
 
+def check_seconds(value: object, where: str) -> float:
+    """A time that a file gives as a number.
+
+    Args:
+        value: of any type.
+        where: file and place, for the message.
+
+    Raises:
+        InputError: it is no number, or is negative, infinite, NaN or later than 10^12 s.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InputError(f"{where}: expected a time in seconds, found {str(value)[:40]!r}")
+    if not 0 <= value <= _LATEST:
+        raise InputError(f"{where}: expected a time from 0 to {_LATEST:g} seconds, found {str(value)[:40]}")
+    return float(value)
+
+
+def check_string(value: object, what: str) -> str:
+    """A text that a file gives in JSON or a cell.
+
+    Args:
+        value: of any type.
+        what: file, place and the value's role, for the message.
+
+    Raises:
+        InputError: it is no string, or one that cannot be written as UTF-8.
+    """
+    if not isinstance(value, str):
+        raise InputError(f"{what} is {str(value)[:40]!r}, expected a string")
+    if _LONE_SURROGATE.search(value):
+        raise InputError(f"{what} holds half a character (a lone surrogate), expected whole ones")
+    return value
+
+
+def check_name(value: object, what: str) -> str | None:
+    """A name or an id, which programs also write as an integer; None if there is nothing in it.
+
+    Args:
+        value: of any type.
+        what: file, place and the value's role, for the message.
+
+    Raises:
+        InputError: it is neither a string nor an integer.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return check_string(value, what).strip() or None
+
+
 def build_conversation(source: Source, rows: Iterable[Row]) -> Conversation:
     """Number, check and collect the rows of one file.
 
@@ -75,19 +130,26 @@ def build_conversation(source: Source, rows: Iterable[Row]) -> Conversation:
         rows: in the order of the file, which is kept.
 
     Raises:
-        InputError: there is no utterance, an id comes twice, or an utterance ends before it starts.
+        InputError: there is no utterance or more than 200 000, an id comes twice, or an utterance ends before it
+            starts.
     """
     # a file name may hold bytes that are no text; an id must be writable as UTF-8
     stem = source.path.stem.encode("utf-8", "replace").decode()
     utterances: list[Utterance] = []
-    seen: dict[str, int] = {}
+    seen: dict[str, str] = {}
     for number, row in enumerate(rows, start=1):
         name = row.id if row.id is not None else f"{stem}_{number}"
         if name in seen:
-            raise InputError(f"{source.path}: utterance id {name!r} is given in lines {seen[name]} and {row.line}")
-        seen[name] = row.line
+            raise InputError(f"{source.path}: utterance id {name!r} is given in {seen[name]} and in {row.place}")
+        if number > _MOST_UTTERANCES:
+            raise InputError(
+                f"{source.path}: expected a conversation of at most {_MOST_UTTERANCES} utterances, found more"
+            )
+        seen[name] = row.place
         if row.start is not None and row.end is not None and row.start > row.end:
-            raise InputError(f"{source.where(row.line)}: expected an end at {row.start} s or later, found {row.end} s")
+            raise InputError(
+                f"{source.path}, {row.place}: expected an end at {row.start} s or later, found {row.end} s"
+            )
         utterances.append(Utterance(name, row.text, row.speaker, row.start, row.end))
     if not utterances:
         raise InputError(f"{source.path}: expected at least one utterance, found none")

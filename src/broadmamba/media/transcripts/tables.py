@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from broadmamba.errors import InputError
-from broadmamba.media.transcripts.rows import Row, Source, parse_time
+from broadmamba.media.transcripts.rows import Row, Source, check_name, check_seconds, check_string, parse_time
 
 FIELD_NAMES: Mapping[str, tuple[str, ...]] = {
     "text": ("text", "utterance", "sentence", "transcript"),
@@ -22,8 +22,6 @@ FIELD_NAMES: Mapping[str, tuple[str, ...]] = {
 """Names of each field, most telling first; case, spaces, `_`, `-` and `.` in a name do not matter."""
 
 _DELIMITERS = (",", ";", "\t")
-_LATEST = 1e12  # seconds, which a float holds to the millisecond
-_LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 def find_fields(names: Sequence[str]) -> dict[str, str]:
@@ -81,7 +79,7 @@ def csv_rows(source: Source) -> Iterator[Row]:
             )
         # of two columns with one name the first counts
         values = dict(zip(reversed(header), reversed(cells[: len(header)]), strict=True))
-        yield _row(source.where(line), line, values, fields)
+        yield _row(source, line, values, fields)
 
 
 def _csv_lines(source: Source, delimiter: str) -> Iterator[tuple[int, list[str]]]:
@@ -121,7 +119,7 @@ def jsonl_rows(source: Source) -> Iterator[Row]:
         if "text" not in fields:
             found = ", ".join(str(name)[:30] for name in list(values)[:12]) or "no key"
             raise InputError(f"{where}: expected a key {_either('text')}, found {found}")
-        yield _row(where, line, values, fields)
+        yield _row(source, line, values, fields)
 
 
 def _either(field: str) -> str:
@@ -129,38 +127,20 @@ def _either(field: str) -> str:
     return f"{', '.join(others)} or {last}"
 
 
-def _row(where: str, line: int, values: Mapping[str, Any], fields: Mapping[str, str]) -> Row:
+def _row(source: Source, line: int, values: Mapping[str, Any], fields: Mapping[str, str]) -> Row:
+    where = source.where(line)
     given = {field: values[name] for field, name in fields.items() if values[name] is not None}
     return Row(
-        line=line,
-        text=_string(given.get("text", ""), f"{where}: the text").strip(),
-        speaker=_label(given.get("speaker", ""), f"{where}: the speaker"),
+        place=f"line {line}",
+        text=check_string(given.get("text", ""), f"{where}: the text").strip(),
+        speaker=check_name(given.get("speaker", ""), f"{where}: the speaker"),
         start=_seconds(given.get("start", ""), where),
         end=_seconds(given.get("end", ""), where),
-        id=_label(given.get("id", ""), f"{where}: the id"),
+        id=check_name(given.get("id", ""), f"{where}: the id"),
     )
-
-
-def _string(value: object, what: str) -> str:
-    if not isinstance(value, str):
-        raise InputError(f"{what} is {str(value)[:40]!r}, expected a string")
-    if _LONE_SURROGATE.search(value):
-        raise InputError(f"{what} holds half a character (a lone surrogate), expected whole ones")
-    return value
-
-
-def _label(value: object, what: str) -> str | None:
-    """A name or an id, which programs also write as an integer."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return _string(value, what).strip() or None
 
 
 def _seconds(value: object, where: str) -> float | None:
     if isinstance(value, str):
         return parse_time(value, where) if value.strip() else None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InputError(f"{where}: expected a time in seconds, found {str(value)[:40]!r}")
-    if not 0 <= value <= _LATEST:
-        raise InputError(f"{where}: expected a time from 0 to {_LATEST:g} seconds, found {str(value)[:40]}")
-    return float(value)
+    return check_seconds(value, where)

@@ -1,0 +1,161 @@
+"""NIST's time-marked tables: CTM, a word a line, and RTTM, a turn a line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from broadmamba.errors import InputError
+from broadmamba.media.transcripts.rows import Row, Source, check_seconds
+from broadmamba.media.transcripts.words import Word, group_words, with_speakers
+from broadmamba.media.turns import Turn
+
+_NUMBER = r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
+_CTM_LINE = re.compile(
+    rf"\S+\s+\S+\s+(?:{_NUMBER}\s+{_NUMBER}|\*\s+\*)\s+\S+(?:\s+(?:{_NUMBER}|NA|\S*<NA>)(?:\s+\S+)*)?"
+)
+_RTTM_LINE = re.compile(
+    rf"[A-Z]+(?:[-_/][A-Z]+)*\s+\S+\s+\S+\s+(?:{_NUMBER}|<NA>)\s+(?:{_NUMBER}|<NA>)(?:\s+\S+){{2,5}}"
+)
+_COMMENT = ";;"
+_LOOKED_AT = 20  # lines that decide on the format
+_LONGEST_LINE = 1000  # characters of a line that may decide
+_MOST_SPEAKERS = 1000
+_NOBODY = frozenset(["<na>", "na", "null", "none", "unknown", "-"])
+
+
+def is_ctm(text: str) -> bool:
+    """Whether the first lines, at least two, all look like CTM."""
+    lines = _first_lines(text)
+    return len(lines) >= 2 and all(_CTM_LINE.fullmatch(line) for line in lines)
+
+
+def is_rttm(text: str) -> bool:
+    """Whether the first lines all look like RTTM, and one of them is a turn."""
+    lines = _first_lines(text)
+    return all(_RTTM_LINE.fullmatch(line) for line in lines) and any(line.startswith("SPEAKER") for line in lines)
+
+
+def ctm_rows(source: Source) -> list[Row]:
+    """Utterances of a CTM table, whose words are grouped at pauses and by speaker.
+
+    A line is `recording channel start duration word [confidence [type [speaker]]]`; lines that begin with `;;`
+    are comments. Of alternatives (`<ALT_BEGIN>`), the first is read. Of several recordings in one table, the
+    one named like the file is read. Where a line names no speaker, the source's turns say who speaks, and
+    without those the channel, if there is more than one.
+
+    Raises:
+        InputError: a line is not of this form, a time is negative, or there are several recordings and none
+            has the file's name; the message names the line.
+    """
+    lines = _of_one_recording(source, list(_spoken_lines(source)), column=0)
+    words = [_word(source, number, fields) for number, fields in lines]
+    if source.turns:
+        words = with_speakers(words, source.turns)
+    elif len({fields[1] for _, fields in lines}) > 1:
+        words = [
+            replace(word, speaker=word.speaker or fields[1]) for word, (_, fields) in zip(words, lines, strict=True)
+        ]
+    return group_words(words)
+
+
+def rttm_rows(source: Source) -> list[Row]:
+    """Turns of an RTTM table as utterances without words, in the order in which they begin.
+
+    Raises:
+        InputError: as for `rttm_turns`.
+    """
+    turns = sorted(_numbered_turns(source), key=lambda numbered: numbered[1].start)
+    return [Row(f"line {number}", "", turn.speaker, turn.start, turn.end) for number, turn in turns]
+
+
+def rttm_turns(source: Source) -> tuple[Turn, ...]:
+    """Turns of an RTTM table: lines `SPEAKER recording channel start duration <NA> <NA> speaker <NA> [<NA>]`.
+
+    Lines of other types are passed over. Of several recordings in one table, the one named like the file is
+    read.
+
+    Raises:
+        InputError: there is no turn, a line is not of this form, a time is negative, there are more than 1000
+            speakers, or several recordings of which none has the file's name; the message names the line.
+    """
+    return tuple(turn for _, turn in _numbered_turns(source))
+
+
+def _first_lines(text: str) -> list[str]:
+    found: list[str] = []
+    for line in text[: _LOOKED_AT * _LONGEST_LINE].split("\n")[:-1] or [text]:
+        if line.strip() and not line.lstrip().startswith(_COMMENT):
+            found.append(line.strip()[:_LONGEST_LINE])
+        if len(found) == _LOOKED_AT:
+            break
+    return found
+
+
+def _lines(source: Source) -> Iterator[tuple[int, list[str]]]:
+    """Number and fields of each line that is not empty or a comment."""
+    for number, line in enumerate(source.text.split("\n"), start=1):
+        if line.strip() and not line.lstrip().startswith(_COMMENT):
+            yield number, line.split()
+
+
+def _spoken_lines(source: Source) -> Iterator[tuple[int, list[str]]]:
+    """Lines of CTM words; of alternatives, only the first."""
+    alternative = 0
+    for number, fields in _lines(source):
+        if len(fields) < 5:
+            raise InputError(
+                f"{source.where(number)}: expected recording, channel, start, duration and word"
+                f", found {len(fields)} fields"
+            )
+        mark = fields[4].upper()
+        if mark in ("<ALT_BEGIN>", "<ALT>", "<ALT_END>"):
+            alternative = {"<ALT_BEGIN>": 1, "<ALT>": alternative + 1, "<ALT_END>": 0}[mark]
+        elif alternative <= 1:
+            yield number, fields
+
+
+def _of_one_recording(source: Source, lines: list[tuple[int, list[str]]], column: int) -> list[tuple[int, list[str]]]:
+    names = list(dict.fromkeys(fields[column] for _, fields in lines))
+    if len(names) <= 1:
+        return lines
+    if source.path.stem not in names:
+        listed = ", ".join(name[:40] for name in names[:8]) + (", …" if len(names) > 8 else "")
+        raise InputError(
+            f"{source.path}: expected one recording, or one named {source.path.stem[:60]}, found {len(names)}"
+            f" ({listed})"
+        )
+    return [(number, fields) for number, fields in lines if fields[column] == source.path.stem]
+
+
+def _word(source: Source, number: int, fields: list[str]) -> Word:
+    start, end = _span(source, number, fields[2], fields[3])
+    speaker = fields[7] if len(fields) > 7 and fields[7].lower() not in _NOBODY else None
+    return Word(f"line {number}", fields[4], start, end, speaker)
+
+
+def _numbered_turns(source: Source) -> list[tuple[int, Turn]]:
+    lines = [(number, fields) for number, fields in _lines(source) if fields[0] == "SPEAKER"]
+    if not lines:
+        raise InputError(f"{source.path}: expected an RTTM table with lines SPEAKER, found none")
+    for number, fields in lines:
+        if not 8 <= len(fields) <= 10:
+            raise InputError(f"{source.where(number)}: expected 9 or 10 fields of RTTM, found {len(fields)}")
+    turns = [
+        (number, Turn(*_span(source, number, fields[3], fields[4]), fields[7]))
+        for number, fields in _of_one_recording(source, lines, column=1)
+    ]
+    speakers = len({turn.speaker for _, turn in turns})
+    if speakers > _MOST_SPEAKERS:
+        raise InputError(f"{source.path}: expected at most {_MOST_SPEAKERS} speakers, found {speakers}")
+    return turns
+
+
+def _span(source: Source, number: int, start: str, duration: str) -> tuple[float, float]:
+    where = source.where(number)
+    for written in (start, duration):
+        if len(written) > 40 or not re.fullmatch(_NUMBER, written):
+            raise InputError(f"{where}: expected a start and a duration in seconds, found {written[:40]!r}")
+    begin, length = check_seconds(float(start), where), check_seconds(float(duration), where)
+    return begin, check_seconds(round(begin + length, 6), where)
