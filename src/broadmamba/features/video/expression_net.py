@@ -1,0 +1,87 @@
+"""The network behind the feature `expression`: a small densely connected net of depthwise separable convolutions.
+
+It is face-api's FaceExpressionNet (MIT): four blocks that halve the picture, a mean over what is left, and one
+linear layer. Layer names follow the published weights: `dense0.conv1.depthwise`, …, `fc`.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+CLASSES = ("neutral", "happy", "sad", "angry", "fearful", "disgusted", "surprised")
+"""What the net tells apart, in its own order."""
+
+INPUT_SIZE = 112
+"""Height and width of the face that it sees."""
+
+FEATURES = 256
+"""Width of the layer before the classes."""
+
+_CHANNELS = (3, 32, 64, 128, FEATURES)
+_MEAN_RGB = (122.782, 117.001, 104.298)
+
+
+class SeparableConv(nn.Module):
+    """A 3×3 convolution of each channel alone, then a mix of the channels."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv2d(inputs, inputs, 3, stride, padding=2 - stride, groups=inputs, bias=False)
+        self.pointwise = nn.Conv2d(inputs, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(batch, inputs, height, width)` to `(batch, outputs, ⌈height / stride⌉, ⌈width / stride⌉)`."""
+        return cast(Tensor, self.pointwise(self.depthwise(x)))
+
+
+class DenseBlock(nn.Module):
+    """Halves the picture, then three convolutions, each of the sum of all before it."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        first = inputs == _CHANNELS[0]
+        self.conv0 = nn.Conv2d(inputs, outputs, 3, stride=2) if first else SeparableConv(inputs, outputs, stride=2)
+        self.conv1 = SeparableConv(outputs, outputs)
+        self.conv2 = SeparableConv(outputs, outputs)
+        self.conv3 = SeparableConv(outputs, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(batch, inputs, size, size)` to `(batch, outputs, size / 2, size / 2)`, for an even size."""
+        # TensorFlow's "same" padding at stride 2 of an even size: nothing before, one row and column after.
+        first = F.relu(self.conv0(F.pad(x, (0, 1, 0, 1))))
+        second = first + self.conv1(first)
+        third = second + self.conv2(F.relu(second))
+        return F.relu(third + self.conv3(F.relu(third)))
+
+
+class ExpressionNet(nn.Module):
+    """A face to the probabilities of seven expressions, and the layer before them."""
+
+    mean: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        for number, (inputs, outputs) in enumerate(pairwise(_CHANNELS)):
+            self.add_module(f"dense{number}", DenseBlock(inputs, outputs))
+        self.fc = nn.Linear(FEATURES, len(CLASSES))
+        self.register_buffer("mean", torch.tensor(_MEAN_RGB).view(3, 1, 1), persistent=False)
+
+    def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
+        """Look at faces.
+
+        Args:
+            faces: `(batch, 3, 112, 112)`, red, green, blue, 0…255.
+
+        Returns:
+            Probabilities `(batch, 7)` in the order of `CLASSES`, and features `(batch, 256)`.
+        """
+        x = (faces - self.mean) / 255
+        for number in range(len(_CHANNELS) - 1):
+            x = self.get_submodule(f"dense{number}")(x)
+        features = x.mean(dim=(2, 3))
+        return self.fc(features).softmax(dim=1), features

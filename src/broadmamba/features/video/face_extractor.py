@@ -1,0 +1,84 @@
+"""From the pictures of a span to the face that it is about, and from that face to a row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from broadmamba.data.spec import FeatureSpec
+from broadmamba.features.extractor import Span
+from broadmamba.features.video.faces import Face, FaceDetector, as_batch, crop
+from broadmamba.features.video.sampling import rows_of_spans
+from broadmamba.features.video.tracking import link, most_prominent
+from broadmamba.media.recording import Recording
+
+MOST_FACES = 4
+"""The largest faces of a picture that may be the one a span is about."""
+
+_BATCH = 16
+"""Faces that the network sees at once."""
+
+Sighting = tuple[Face, NDArray[np.uint8]]
+"""A face in a picture, and its crop `(size, size, 3)`."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaceExtractor:
+    """One row for each span, from the face that it is about (a `MediaExtractor`).
+
+    Three pictures a second are looked at (`sampling`), the faces in them are found (`faces`) and followed through
+    the span, the most prominent one is chosen (`tracking`), the network sees its crops, and what the network says
+    is pooled over them. A span without a face is NaN throughout: missing, not zero.
+
+    Attributes:
+        spec: of the feature.
+        size: height and width of the crops.
+        network: from faces `(batch, 3, size, size)`, 0…255, to `(batch, numbers)`.
+        pool: from `(pictures, numbers)` to `(width,)`.
+        detector: finds the faces.
+    """
+
+    spec: FeatureSpec
+    size: int
+    network: Callable[[Tensor], Tensor]
+    pool: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+    detector: FaceDetector
+
+    def extract(self, recording: Recording, spans: Sequence[Span]) -> Iterator[NDArray[np.float32]]:
+        """Rows of the spans, as `MediaExtractor.extract` says."""
+        return rows_of_spans(recording, spans, self._look, self._row)
+
+    def _look(self, pixels: NDArray[np.uint8]) -> list[Sighting]:
+        return [(face, crop(pixels, face, self.size)) for face in self.detector.detect(pixels)[:MOST_FACES]]
+
+    def _row(self, pictures: list[list[Sighting]]) -> NDArray[np.float32]:
+        faces = chosen_crops(pictures)
+        if not faces:
+            return np.full(self.spec.width, np.nan, dtype=np.float32)
+        return self.pool(self.numbers(np.stack(faces)))
+
+    @torch.inference_mode()
+    def numbers(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """What the network says of faces `(pictures, size, size, 3)`: `(pictures, numbers)`."""
+        return torch.cat(
+            [self.network(as_batch(batch)) for batch in np.split(crops, range(_BATCH, len(crops), _BATCH))]
+        ).numpy()
+
+
+def chosen_crops(pictures: Sequence[Sequence[Sighting]]) -> list[NDArray[np.uint8]]:
+    """Crops of the most prominent face of a span, in time; none where there is no face.
+
+    Args:
+        pictures: what was seen in each.
+    """
+    faces = [[face for face, _ in picture] for picture in pictures]
+    crops = [[crop for _, crop in picture] for picture in pictures]
+    tracks = link(faces)
+    if not tracks:
+        return []
+    return [crops[number][f] for number, f in most_prominent(tracks, faces, crops).items()]
