@@ -29,6 +29,11 @@ SAMPLE_RATES = range(4_000, 384_001)
 MAX_SECONDS = 24 * 3600
 """Length of a recording, in seconds."""
 
+MAX_HOLE = 3600.0
+"""Seconds that a stream may pause; a timestamp further ahead is not believed."""
+MAX_STEP_BACK = 10.0
+"""Seconds that a timestamp may lie before what was decoded already; one further back is not believed."""
+
 KNOWN_FORMATS = "mp4/mov/m4a, mkv/webm, avi, wav, flac, mp3, ogg, aac (ADTS) and mpeg-ts"
 _HEAD = 4096
 
@@ -108,48 +113,91 @@ class Source:
     Attributes:
         path: of the file.
         container: PyAV's.
-        stream: the chosen stream of the container, or None where it has none of the kind.
-        damaged: packets that could not be decoded so far.
+        stream: the first stream of the kind asked for, or None where there is none.
+        damaged: packets that could not be read or decoded so far.
+        trouble: what the decoder said of the last of them.
     """
 
     path: Path
     container: InputContainer
     stream: Any
     damaged: int = 0
+    trouble: str = ""
 
     def close(self) -> None:
         """Close the file."""
         self.container.close()
         self.container.file.file.close()
 
-    def frames(self) -> Iterator[Any]:
-        """Decode from here to the end. A packet that cannot be decoded is passed over and counted in `damaged`.
+    @property
+    def duration(self) -> float | None:
+        """In seconds, as the file states it; None where it does not, or states what cannot be."""
+        stated = (self.container.duration or 0) / 1e6
+        return stated if 0 < stated <= MAX_SECONDS else None
 
-        A file that cannot be read on (cut off, or damaged beyond finding the next packet) ends there.
-        """
-        for packet in self._packets():
-            try:
-                frames = packet.decode()
-            except MemoryError:
-                raise InputError(f"{self.path}: decoding takes more memory than there is") from None
-            except Exception:
-                self.damaged += 1
-                continue
-            yield from frames
-
-    def _packets(self) -> Iterator[Any]:
+    def packets(self) -> Iterator[Any]:
+        """The stream's packets from here on; a file that is cut off, or that cannot be read on, ends there."""
         packets = self.container.demux(self.stream)
-        while True:
-            try:
-                packet = next(packets, None)
-            except MemoryError:
-                raise InputError(f"{self.path}: reading takes more memory than there is") from None
-            except Exception:
-                self.damaged += 1
-                return
-            if packet is None:
-                return
+        while (packet := self._next(packets)) is not None:
             yield packet
+
+    def _next(self, packets: Iterator[Any]) -> Any:
+        with self._forgiving():
+            return next(packets, None)
+        return None
+
+    def decode(self, packet: Any) -> list[Any]:
+        """Frames of a packet; none of one that is damaged, which is counted."""
+        with self._forgiving():
+            return list(packet.decode())
+        return []
+
+    def frames(self) -> Iterator[Any]:
+        """Frames from here to the end, without those of damaged packets."""
+        for packet in self.packets():
+            yield from self.decode(packet)
+
+    @contextmanager
+    def _forgiving(self) -> Iterator[None]:
+        try:
+            yield
+        except MemoryError:
+            raise InputError(f"{self.path}: decoding it takes more memory than there is") from None
+        except Exception as error:  # FFmpeg's are many, and damaged files bring up others in PyAV too
+            self.damaged += 1
+            self.trouble = _reason(error)
+
+
+class Clock:
+    """Turns a stream's timestamps into seconds of the recording.
+
+    A jump that no pause explains (backwards, or far ahead) means that the stream's clock was set anew, as where two
+    recordings were joined; what follows is then taken to go on without a hole.
+    """
+
+    def __init__(self, origin: float) -> None:
+        """Begin with the timestamp, in seconds, that counts as zero."""
+        self._zero = origin
+        self.was_set = False
+
+    def seconds(self, stamp: float) -> float:
+        """Seconds of a timestamp."""
+        return stamp - self._zero
+
+    def stamp(self, seconds: float) -> float:
+        """Timestamp of a time, in seconds too."""
+        return seconds + self._zero
+
+    def time(self, frame: Any, expected: float) -> float:
+        """Seconds at which a frame begins, given when it is expected to."""
+        if frame.time is None:
+            return expected
+        time = self.seconds(frame.time)
+        if not expected - MAX_STEP_BACK <= time <= expected + MAX_HOLE:
+            self._zero += time - expected
+            self.was_set = True
+            return expected
+        return time
 
 
 def open_source(path: Path, kind: Kind) -> Source:

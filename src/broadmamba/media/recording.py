@@ -6,16 +6,19 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from broadmamba.errors import InputError
 from broadmamba.media.container import MAX_SECONDS, Kind, decoding, open_source
+from broadmamba.media.pictures import Pictures, upright
 from broadmamba.media.sound import SAMPLE_RATE, Sound
 
 __all__ = ["SAMPLE_RATE", "Frame", "Recording"]
+
+_KINDS: tuple[Kind, Kind] = ("audio", "video")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,7 @@ class Frame:
 
     Attributes:
         time: seconds from the start of the recording, as asked for.
-        pixels: `(height, width, 3)`, red, green, blue, upright.
+        pixels: `(height, width, 3)`, red, green, blue, upright; times that show the same picture share them.
     """
 
     time: float
@@ -46,14 +49,24 @@ class Recording:
     def __init__(self, path: Path | str) -> None:
         """As `open`."""
         self.path = Path(path)
-        starts = {kind: self._first_time(kind) for kind in ("audio", "video")}
-        self.has_audio, self.has_video = starts["audio"] is not None, starts["video"] is not None
-        known = [start for start in starts.values() if start is not None]
-        if not known:
-            raise InputError(f"{self.path}: it holds neither sound nor pictures that can be decoded")
-        self._origin = min(known)
+        probes = {kind: _probe(self.path, kind) for kind in _KINDS}
+        starts = [probe.start for probe in probes.values() if probe.start is not None]
+        if not starts:
+            reasons = "; ".join(f"{kind}: {probe.trouble}" for kind, probe in probes.items() if probe.trouble)
+            raise InputError(
+                f"{self.path}: nothing in it can be decoded ({reasons or 'it holds no sound, no pictures'})"
+            )
+        self._origin = min(starts)
+        self.duration = probes["audio"].duration
+        self.has_audio, self.has_video = (probes[kind].start is not None for kind in _KINDS)
+        self._damaged = dict.fromkeys(_KINDS, 0)
         self._sound: Sound | None = None
-        self.duration = self._stated_duration()
+
+    @property
+    def damaged(self) -> int:
+        """Packets that could not be decoded so far: silence, or the picture before, stands in for them."""
+        sound = self._sound.damaged if self._sound is not None else 0
+        return max(self._damaged["audio"], sound) + self._damaged["video"]
 
     @classmethod
     def open(cls, path: Path | str) -> Self:
@@ -71,6 +84,7 @@ class Recording:
     def close(self) -> None:
         """Close the file."""
         if self._sound is not None:
+            self._damaged["audio"] = self._sound.damaged
             self._sound.close()
             self._sound = None
 
@@ -115,10 +129,12 @@ class Recording:
         Raises:
             InputError: the sound cannot be decoded.
         """
-        number = 0
-        while len(block := self.audio(number * seconds, (number + 1) * seconds)):
+        if not seconds * SAMPLE_RATE >= 1:
+            raise InputError(f"{self.path}: expected blocks of some length, found {seconds} s")
+        samples, first = round(seconds * SAMPLE_RATE), 0
+        while len(block := self.audio(first / SAMPLE_RATE, (first + samples) / SAMPLE_RATE)):
             yield block
-            number += 1
+            first += samples
 
     def frames(self, times: Iterable[float]) -> Iterator[Frame]:
         """The pictures shown at some times.
@@ -135,45 +151,36 @@ class Recording:
         if not self.has_video:
             return
         source = open_source(self.path, "video")
+        aspect = float(source.stream.sample_aspect_ratio or 1)
         try:
-            wanted = iter(times)
-            time = next(wanted, None)
-            shown: Any = None
-            for picture in source.frames():
-                at = float(picture.pts * picture.time_base) - self._origin
-                while time is not None and shown is not None and time < at:
-                    yield self._frame(time, shown)
-                    time = next(wanted, None)
-                if time is None:
-                    return
-                shown = picture
-            while time is not None and shown is not None:
-                end = float((shown.pts + (shown.duration or 0)) * shown.time_base) - self._origin
-                if time >= end:
-                    return
-                yield self._frame(time, shown)
-                time = next(wanted, None)
+            last, pixels = None, np.empty((0, 0, 3), dtype=np.uint8)
+            shown = Pictures(source, self._origin).at(times)
+            while True:
+                with decoding(self.path, "decoding its pictures"):
+                    time, picture = next(shown, (0.0, None))
+                    if picture is None:
+                        return
+                    if picture is not last:
+                        last, pixels = picture, upright(picture, aspect)
+                yield Frame(time, pixels)
         finally:
+            self._damaged["video"] = max(self._damaged["video"], source.damaged)
             source.close()
 
-    def _frame(self, time: float, picture: Any) -> Frame:
-        with decoding(self.path, f"showing its picture at {time:.1f} s"):
-            return Frame(time, picture.to_ndarray(format="rgb24"))
 
-    def _first_time(self, kind: Kind) -> float | None:
-        source = open_source(self.path, kind)
-        try:
-            if source.stream is None:
-                return None
-            frame = next(source.frames(), None)
-            return None if frame is None or frame.pts is None else float(frame.pts * frame.time_base)
-        finally:
-            source.close()
+@dataclass(frozen=True, slots=True)
+class _Probe:
+    start: float | None
+    duration: float | None
+    trouble: str
 
-    def _stated_duration(self) -> float | None:
-        source = open_source(self.path, "audio" if self.has_audio else "video")
-        try:
-            stated = source.container.duration
-        finally:
-            source.close()
-        return stated / 1e6 if stated and 0 < stated / 1e6 <= MAX_SECONDS else None
+
+def _probe(path: Path, kind: Kind) -> _Probe:
+    """When the first thing of a kind that can be decoded begins, by the file's own timestamps."""
+    source = open_source(path, kind)
+    try:
+        frame = next(source.frames(), None) if source.stream is not None else None
+        start = None if frame is None else float(frame.time or 0.0)
+        return _Probe(start, source.duration, source.trouble)
+    finally:
+        source.close()

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from broadmamba.errors import InputError
-from broadmamba.media.container import MAX_CHANNELS, MAX_SECONDS, SAMPLE_RATES, Source, decoding
+from broadmamba.media.container import MAX_CHANNELS, MAX_SECONDS, SAMPLE_RATES, Clock, Source, decoding
 
 if TYPE_CHECKING:
     from av import AudioFrame
@@ -37,26 +37,38 @@ class Sound:
         """
         self._source = source
         self._frames = source.frames()
-        self._origin = origin
+        self._clock = Clock(origin)
         self._spool = SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 (closed by `close`)
         self._written = 0
         self._finished = False
         self._resampler: Any = None
-        self._format: tuple[object, ...] = ()
+        self._format: tuple[str, str, int] | None = None
         self._start = 0.0
         self._samples = 0
         self._skip = 0
+        self._failure: InputError | None = None
 
     def close(self) -> None:
         """Close the file and forget what was decoded."""
         self._spool.close()
         self._source.close()
 
+    @property
+    def damaged(self) -> int:
+        """Packets that could not be decoded so far."""
+        return self._source.damaged
+
     def read(self, first: int, last: int) -> NDArray[np.float32]:
         """Samples `first` to `last` (exclusive), fewer where the recording ends before."""
         while self._written < last and not self._finished:
-            with decoding(self._source.path, f"decoding its sound at {self._written / SAMPLE_RATE:.1f} s"):
-                self._advance()
+            if self._failure is not None:
+                raise self._failure
+            try:
+                with decoding(self._source.path, f"decoding its sound at {self._written / SAMPLE_RATE:.1f} s"):
+                    self._advance()
+            except InputError as failure:
+                self._failure = failure
+                raise
         samples = np.empty(max(min(last, self._written) - first, 0), dtype=np.float32)
         self._spool.seek(4 * first)
         self._spool.readinto(samples.view(np.uint8))  # type: ignore[arg-type]
@@ -78,8 +90,8 @@ class Sound:
     def _place(self, frame: AudioFrame) -> None:
         """Begin anew where the format changes or time jumps."""
         form = (frame.format.name, frame.layout.name, frame.sample_rate)
-        expected = self._start + self._samples / frame.sample_rate
-        time = expected if frame.time is None else frame.time - self._origin
+        expected = self._start + self._samples / (self._format[2] if self._format else 1)
+        time = self._clock.time(frame, expected)
         if self._resampler is not None and form == self._format and abs(time - expected) <= TOLERANCE:
             return
         from av import AudioResampler
@@ -99,9 +111,14 @@ class Sound:
             self._resampler = None
 
     def _silence(self, samples: int) -> None:
-        if samples > 0:
-            self._limit(samples)
-            self._written += samples
+        if samples <= 0:
+            return
+        self._limit(samples)
+        self._written += samples
+        if 4 * self._written > _IN_MEMORY:  # a hole in a file on disk takes no space
+            self._spool.rollover()
+            self._spool.truncate(4 * self._written)
+        else:
             self._spool.seek(0, 2)
             self._spool.write(bytes(4 * samples))
 
