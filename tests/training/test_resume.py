@@ -96,7 +96,7 @@ def test_a_kill_before_any_act_on_a_file_changes_nothing(killer: Killer, variant
     assert set(expected) == {
         "config.json",
         "summary.json",
-        *(f"seed-0/{name}" for name in ("environment.json", "metrics.jsonl", "results.json")),
+        *(f"seed-0/{name}" for name in ("environment.json", "metrics.jsonl", "results.json", "test_predictions.jsonl")),
         *(f"seed-0/model/{name}" for name in ("README.md", "config.json", "model.safetensors")),
     }
     if "patience=2" in settings:

@@ -101,5 +101,36 @@ def report_tables(report: Mapping[str, Any]) -> list[Table]:
     return [figures, confusion]
 
 
+def comparison_table(result: Mapping[str, Any]) -> Table:
+    """A row a run, with what tells it apart from the first."""
+    first, *others = result["runs"]
+    adjusted = ", Holm" if len(others) > 1 else ""
+    table = Table(title=f"Weighted F1 on {result['utterances']} test utterances (in %)")
+    table.add_column("run", overflow="fold")
+    headings = ("seeds", "mean ± sd", "difference", "95 % interval", f"p, dialogues{adjusted}", f"p, seeds{adjusted}")
+    for heading in (*headings, "effect size"):
+        table.add_column(heading, justify="right")
+    for row in (first, *others):
+        cells = [row["run"], str(len(row["seeds"])), _spread(row)]
+        if found := row.get("comparison"):
+            over_seeds = found["seeds"] or {}
+            effect = over_seeds.get("effect")
+            cells += [
+                f"{100 * found['difference']:+.2f}",
+                f"{100 * found['low']:+.2f} to {100 * found['high']:+.2f}",
+                _p(found["p_holm"]),
+                _p(over_seeds.get("p_holm")),
+                "–" if effect is None else f"{effect:+.2f}",
+            ]
+        table.add_row(*cells)
+    return table
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
 def _spread(figure: Mapping[str, Any]) -> str:
     return f"{100 * figure['mean']:.2f} ± {100 * figure['sd']:.2f}"

@@ -4,6 +4,7 @@ RUNS/config.json                 settings, corpus and features: one folder holds
 RUNS/seed-0/metrics.jsonl        every epoch
 RUNS/seed-0/environment.json     versions and machine
 RUNS/seed-0/model/               the selected model
+RUNS/seed-0/test_predictions.jsonl  what it says of each test utterance, to compare runs
 RUNS/seed-0/results.json         dev and test figures; it is there once the seed is finished
 RUNS/summary.json                mean and standard deviation over the finished seeds
 """
@@ -25,6 +26,7 @@ from broadmamba.training.checkpoint import Checkpoint
 from broadmamba.training.config import TrainingConfig
 from broadmamba.training.environment import environment
 from broadmamba.training.fit import Epoch, choose_features, fit
+from broadmamba.training.predictions import PREDICTIONS, prediction_rows
 from broadmamba.training.report import report_split, report_subsets
 
 SELECTION = "best weighted F1 on dev, where the temperature is fitted; the test split is scored once, afterwards"
@@ -136,6 +138,8 @@ def _train_seed(
     replace(fitted.checkpoint, provenance=provenance).save(folder / "model")
     write_jsonl(folder / "metrics.jsonl", [asdict(e) for e in fitted.history])
     write_json(folder / "environment.json", environment())
+    if "test" in corpus.splits:
+        write_jsonl(folder / PREDICTIONS, prediction_rows(fitted.checkpoint, corpus, "test"))
     write_json(folder / "results.json", results)  # last: it says that the seed is finished
 
 

@@ -1,0 +1,34 @@
+"""`broadmamba compare`: whether one run is better than another."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder, made by train.")],
+    others: Annotated[list[Path], typer.Argument(metavar="OTHER...", help="Run folders to compare with it.")],
+    resamples: Annotated[int, typer.Option(min=1, help="Resamples of the bootstrap over dialogues.")] = 10_000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the resamples.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Compare runs by their weighted F1 on the same test utterances.
+
+    Tested are the differences to the first run: by a paired bootstrap over dialogues, which holds the models fixed,
+    and by a paired t-test over the seeds that both have, which holds the dialogues fixed. Of several comparisons, the
+    p-values are adjusted by Holm's method.
+    """
+    from rich.console import Console
+
+    from broadmamba.cli.tables import comparison_table
+    from broadmamba.training.comparison import compare_runs
+
+    result = compare_runs(first, others, resamples=resamples, seed=seed)
+    if as_json:
+        typer.echo(json.dumps(result, indent=2))
+    else:
+        Console().print(comparison_table(result))
