@@ -31,7 +31,7 @@ MAX_SECONDS = 24 * 3600
 
 MAX_HOLE = 3600.0
 """Seconds that a stream may pause; a timestamp further ahead is not believed."""
-MAX_STEP_BACK = 10.0
+MAX_STEP_BACK = 1.0
 """Seconds that a timestamp may lie before what was decoded already; one further back is not believed."""
 
 KNOWN_FORMATS = "mp4/mov/m4a, mkv/webm, avi, wav, flac, mp3, ogg, aac (ADTS) and mpeg-ts"

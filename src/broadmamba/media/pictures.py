@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,8 +25,9 @@ _SEEK_MARGIN = 1.0  # seconds; containers seek by decoding time, which is earlie
 class Wanted:
     """Ascending times that are taken from an iterable no further than need be."""
 
-    def __init__(self, times: Iterable[float]) -> None:
-        """Begin before the first."""
+    def __init__(self, times: Iterable[float], path: Path) -> None:
+        """Begin before the first; `path` is for messages."""
+        self._path = path
         self._times = iter(times)
         self._known: deque[float] = deque()
         self._last = 0.0
@@ -50,7 +52,7 @@ class Wanted:
         if time is None:
             return False
         if not self._last <= time < float("inf"):
-            raise InputError(f"the times of pictures must ascend from 0, found {time} after {self._last}")
+            raise InputError(f"{self._path}: the times of pictures must ascend from 0, found {time} after {self._last}")
         self._known.append(time)
         self._last = time
         return True
@@ -81,15 +83,12 @@ class Pictures:
         Raises:
             InputError: the times do not ascend.
         """
-        wanted = Wanted(times)
+        wanted = Wanted(times, self._source.path)
         shown, end = None, 0.0
         for time, picture in self._from_start(wanted):
-            if shown is not None:
-                for at in wanted.before(time):
+            for at in wanted.before(time):
+                if shown is not None:  # else nothing is shown yet
                     yield at, shown
-            else:
-                for _ in wanted.before(time):  # nothing is shown yet
-                    pass
             if wanted.peek() is None:
                 return
             shown, end = picture, time + self._length(picture)
