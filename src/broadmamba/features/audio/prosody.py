@@ -16,6 +16,7 @@ A sound too short for an analysis leaves what that analysis gives NaN.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -99,10 +100,15 @@ def prosody(samples: NDArray[np.floating], rate: float) -> NDArray[np.float32]:
 
 
 def _unless_too_short(analyse: Callable[[], T]) -> T | None:
-    """What the analysis gives, or None where Praat refuses it, as it does with too short a sound."""
+    """What the analysis gives, or None where Praat refuses it, as it does with too short a sound.
+
+    Praat warns of sounds whose loudness hardly changes; the row says as much.
+    """
     import parselmouth
 
     try:
-        return analyse()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", parselmouth.PraatWarning)
+            return analyse()
     except parselmouth.PraatError:
         return None
