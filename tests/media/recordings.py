@@ -83,6 +83,7 @@ def write(
     video_codec: str | None = None,
     video_options: dict[str, str] | None = None,
     pix_fmt: str = "yuv420p",
+    muxer_options: dict[str, str] | None = None,
 ) -> Path:
     """Write a recording; its container is told by the suffix.
 
@@ -100,9 +101,10 @@ def write(
         video_codec: FFmpeg's encoder.
         video_options: of the encoder.
         pix_fmt: FFmpeg's name of the pixels' layout.
+        muxer_options: of the container.
     """
     kind = path.suffix[1:]
-    with av.open(str(path), "w", format=FORMATS.get(kind, kind)) as container:
+    with av.open(str(path), "w", format=FORMATS.get(kind, kind), options=muxer_options or {}) as container:
         audio = video = None
         if sound is not None:
             sound = sound[:, None] if sound.ndim == 1 else sound

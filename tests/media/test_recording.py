@@ -386,6 +386,19 @@ def test_a_picture_of_absurd_size_is_refused(tmp_path: Path) -> None:
         Recording.open(path)
 
 
+@pytest.mark.parametrize("name", [b"stsz", b"trun"])
+def test_more_samples_than_bytes_are_refused(tmp_path: Path, name: bytes) -> None:
+    options = {"movflags": "empty_moov+frag_keyframe+default_base_moof"} if name == b"trun" else {}
+    path = recordings.write(tmp_path / "bomb.mp4", recordings.tone(1), muxer_options=options)
+    with Recording.open(path) as recording:
+        assert len(recording.audio()) > 15_000
+    content = bytearray(path.read_bytes())
+    struct.pack_into(">I", content, content.rindex(name) + (8 if name == b"trun" else 12), 80_000_000)
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=rf"bomb\.mp4: it claims 80000000 samples in a box '{name.decode()}'"):
+        Recording.open(path)
+
+
 @pytest.mark.parametrize(
     ("offset", "code", "value", "reason"), [(24, "<I", 4_000_000, "sample rate"), (22, "<H", 60, "channels")]
 )

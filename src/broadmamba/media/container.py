@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from broadmamba.errors import BroadMambaError, InputError, MissingExtraError
+from broadmamba.media.boxes import check_boxes
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -231,6 +232,8 @@ def open_source(path: Path, kind: Kind) -> Source:
         name = format_of(file)
         if name is None:
             raise InputError(f"{path}: its content is not a recording of a known format ({KNOWN_FORMATS})")
+        if name == "mov":
+            check_boxes(file, path)
         file.seek(0)
         with decoding(path, f"opening it as {name}"):
             container = av.open(
