@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import wave
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -78,3 +80,57 @@ def test_wrong_input_gets_one_sentence(corpus: Path, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=message):
             run(*arguments)
     assert list(Corpus.open(corpus).features) == ["minilm"]
+
+
+def clips(folder: Path) -> Path:
+    """A clip for each utterance of the corpus but one, one of them silent."""
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    for number, loud in enumerate([0.2, 0.0, 0.1]):
+        samples = (loud * random.normal(size=8000).clip(-3, 3) * 8000).astype("<i2")
+        with wave.open(str(folder / f"u{number}.wav"), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(16_000)
+            file.writeframes(samples.tobytes())
+    return folder
+
+
+def test_audio_features_of_clips(corpus: Path, tmp_path: Path) -> None:
+    media = clips(tmp_path / "media")
+    told = run(corpus, "--audio", "logmel", "--media", media, "--workers", 1)
+    assert told.splitlines() == [
+        f"{corpus}: added logmel (120 wide version 1) for 2 utterances",
+        "utterances in which nothing is to be heard: 1",
+        f"utterances that failed: 1, listed in {corpus}/reports/logmel.csv",
+        "  1 × no clip was found: u3",
+    ]
+    feature = Corpus.open(corpus).features["logmel"]
+    assert feature.missing().tolist() == [False, True, False, True]
+    assert list(Corpus.open(corpus).features) == ["logmel"]  # no text feature unless asked for
+    told = run(corpus, "--audio", "logmel", "--text", "minilm", "--media", media)
+    assert "logmel (120 wide version 1) already; nothing to do" in told
+    assert set(Corpus.open(corpus).features) == {"logmel", "minilm"}
+
+
+def test_the_licence_is_told_at_use(corpus: Path, tmp_path: Path) -> None:
+    pytest.importorskip("parselmouth")
+    told = run(corpus, "--audio", "prosody", "--media", clips(tmp_path / "media"))
+    assert "GPL-3" in told
+    assert Corpus.open(corpus).features["prosody"].spec.gaps
+
+
+def test_wrong_media_gets_one_sentence(corpus: Path, tmp_path: Path) -> None:
+    for options, words in (
+        (["--audio", "prosody"], "--audio needs --media"),
+        (["--video", "expression"], "--video needs --media"),
+        (["--audio", "prosodi", "--media", tmp_path], "did you mean prosody"),
+        (["--audio", "logmel", "--media", tmp_path / "absent"], "expected a folder of recordings"),
+        (["--audio", "logmel", "--media", tmp_path], "expected names such as u0, c"),
+        (["--video", "expresion", "--media", tmp_path], "unknown video feature"),
+        (["--weights", tmp_path], "--weights is for --video"),
+        (["--media", tmp_path], "--media is for --audio and --video"),
+    ):
+        with pytest.raises(InputError, match=words):
+            run(corpus, *options)
+    assert not Corpus.open(corpus).features

@@ -1,45 +1,120 @@
-"""`broadmamba extract`: add a feature to a corpus."""
+"""`broadmamba extract`: add features to a corpus."""
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from broadmamba.data.corpus import Corpus
+    from broadmamba.data.spec import FeatureSpec
+    from broadmamba.features.workers import Load
 
 
 def extract(
     corpus: Annotated[Path, typer.Argument(help="Corpus folder, as `broadmamba convert` makes it.")],
     text: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="Text encoder: minilm, a folder with a Hugging Face encoder, or a Hugging Face id. "
-            "Only an id may use the network."
+            "Only an id may use the network.",
+            show_default="minilm, where neither --audio nor --video is given",
         ),
-    ] = "minilm",
+    ] = None,
+    audio: Annotated[
+        str | None, typer.Option(help="Audio feature: prosody, logmel, egemaps, is10 or compare; needs --media.")
+    ] = None,
+    video: Annotated[str | None, typer.Option(help="Video feature: expression or densenet121; needs --media.")] = None,
+    media: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder with a clip of each utterance (MELD's dia0_utt3.mp4, IEMOCAP's Ses01F_impro01_F000.wav) or a "
+            "recording of each conversation, in any sub-folders."
+        ),
+    ] = None,
+    weights: Annotated[Path | None, typer.Option(help="Weights of the video feature's network.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes for audio and video.", show_default="one a core")
+    ] = None,
     pooling: Annotated[
         str,
         typer.Option(
             help="How tokens become one row: mean, cls, max, layers (three depths joined) or all (every depth)."
         ),
     ] = "mean",
-    name: Annotated[str | None, typer.Option(help="Name of the feature.", show_default="the encoder's name")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the text feature.", show_default="the encoder's name")
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Texts encoded at once.")] = 64,
-    threads: Annotated[int | None, typer.Option(min=1, help="Processor threads.", show_default="all cores")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Processor threads for text.", show_default="all cores")
+    ] = None,
 ) -> None:
-    """Encode the text of each utterance and write the feature, with its spec, into the corpus.
+    """Make text, audio or video features of each utterance and write them, with their specs, into the corpus.
 
     Given again after a kill, it goes on where it was; a feature that is there already is not computed again.
+    Clips that are missing or broken leave the feature missing there, and are listed in the corpus under reports/.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from broadmamba.data.corpus import Corpus
+    from broadmamba.errors import InputError
 
     opened = Corpus.open(corpus)  # before the slow imports, so that a wrong folder is told at once
-    console = Console(stderr=True)
-    if console.is_terminal:
-        console.print(f"Loading the text encoder {text} …", highlight=False, markup=False)
+    if weights and not video:
+        raise InputError("--weights is for --video; say which video feature they are of")
+    if media and not (audio or video):
+        raise InputError("--media is for --audio and --video; say one of them")
+    if (audio or video) and not media:
+        raise InputError(f"--{'audio' if audio else 'video'} needs --media: the folder with the corpus' recordings")
+    count = workers or os.cpu_count() or 1
+    if audio and media:
+        from broadmamba.features.audio import load_audio
+
+        if notice := load_audio(audio).notice:
+            typer.echo(notice, err=True)
+        opened = _add_media_feature(opened, partial(load_audio, audio), media, count)
+    if video and media:
+        from broadmamba.features.video import load_video
+
+        opened = _add_media_feature(opened, partial(load_video, video, weights), media, count)
+    if text or not (audio or video):
+        _add_text_feature(opened, text or "minilm", pooling, name, batch_size, threads)
+
+
+def _add_media_feature(corpus: Corpus, load: Load, media: Path, workers: int) -> Corpus:
+    from broadmamba.features.extract import has_feature
+    from broadmamba.features.extract_media import extract_media, report_file
+
+    spec = load().spec
+    if has_feature(corpus, spec):
+        _tell_present(corpus, spec)
+        return corpus
+    with _progress(f"Extracting {spec.name}") as advance:
+        extended, report = extract_media(corpus, load, media, workers, advance)
+    missing = int(extended.features[spec.name].missing().sum())
+    typer.echo(f"{corpus.path}: added {spec.describe()} for {report.utterances - missing} utterances", err=True)
+    if silent := missing - len(report.failures):
+        what = "heard" if spec.modality == "audio" else "seen"
+        typer.echo(f"utterances in which nothing is to be {what}: {silent}", err=True)
+    if report.failures and corpus.path:
+        listed = report_file(corpus.path, spec.name)
+        typer.echo(f"utterances that failed: {len(report.failures)}, listed in {listed}", err=True)
+        for line in report.summary():
+            typer.echo(f"  {line}", err=True)
+    return extended
+
+
+def _add_text_feature(
+    corpus: Corpus, source: str, pooling: str, name: str | None, batch_size: int, threads: int | None
+) -> None:
+    if sys.stderr.isatty():
+        typer.echo(f"Loading the text encoder {source} …", err=True)
 
     import torch
 
@@ -48,27 +123,30 @@ def extract(
 
     if threads:
         torch.set_num_threads(threads)
-    encoder = TextEncoder.load(text, pooling)
+    encoder = TextEncoder.load(source, pooling)
     if name:
         encoder = encoder.named(name)
-    if has_feature(opened, encoder.spec):
-        typer.echo(f"{corpus} has the feature {encoder.spec.describe()} already; nothing to do", err=True)
+    if has_feature(corpus, encoder.spec):
+        _tell_present(corpus, encoder.spec)
         return
-    with Progress(
-        TextColumn("Encoding texts"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as bar:
-        task = bar.add_task("texts", total=None)
-        extended = extract_text(
-            opened,
-            encoder,
-            batch_size,
-            lambda done, total: bar.update(task, completed=done, total=total),
-        )
+    with _progress("Encoding texts") as advance:
+        extended = extract_text(corpus, encoder, batch_size, advance)
     rows = len(extended.features[encoder.spec.name].values)
-    typer.echo(f"{corpus}: added {encoder.spec.describe()} for {rows} utterances", err=True)
+    typer.echo(f"{corpus.path}: added {encoder.spec.describe()} for {rows} utterances", err=True)
+
+
+def _tell_present(corpus: Corpus, spec: FeatureSpec) -> None:
+    typer.echo(f"{corpus.path} has the feature {spec.describe()} already; nothing to do", err=True)
+
+
+@contextmanager
+def _progress(title: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal; what it gives is called with (done, all)."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -140,7 +140,10 @@ class _Worker:
             self._process.join()
             end = _how_it_ended(self._process.exitcode)
             if not self._ready:
-                raise InputError(f"a worker process could not start: it {end}") from None
+                raise InputError(
+                    f"a worker process could not start: it {end} (a script that extracts features must do so "
+                    "under `if __name__ == '__main__'`)"
+                ) from None
             self.failure = f"its worker process {end}"
         if not self.failure and time.monotonic() > self.deadline:
             self.stop()
