@@ -165,10 +165,13 @@ def upright(picture: VideoFrame, aspect: float) -> NDArray[np.uint8]:
 
     Returns:
         `(height, width, 3)`, red, green, blue.
+
+    Raises:
+        ValueError: made square, the pixels would be too many.
     """
     width = round(picture.width * aspect)
     if not 1 <= width <= MAX_PIXELS // picture.height:
-        raise InputError(f"its picture would be {width}x{picture.height} with its pixels {aspect:.3g} wide")
+        raise ValueError(f"with pixels {aspect:.3g} wide it would be {width}x{picture.height}")
     pixels: NDArray[np.uint8] = picture.to_ndarray(format="rgb24", width=width)  # type: ignore[assignment]
     turn: Any = picture.side_data.get("DISPLAYMATRIX")
     if turn is not None and len(matrix := np.frombuffer(bytes(turn), dtype=np.int32)) == 9:

@@ -37,11 +37,13 @@ class Frame:
 class Recording:
     """An open audio or video file; a context manager.
 
-    Time is in seconds from the first sample or picture of the recording, whichever comes first.
+    Time is in seconds from the first sample or picture of the recording, whichever comes first. Sound is decoded once,
+    forward, and kept (beyond 17 minutes in a temporary file, 230 MB an hour), so that any span of what was passed is
+    exact and cheap; a span far ahead costs the decoding of all before it. Not safe for threads: open one for each.
 
     Attributes:
         path: of the file.
-        duration: in seconds as the file states it, or None where it does not.
+        duration: in seconds as the file states it, which may be a little off; None where it states none.
         has_audio: whether there is sound.
         has_video: whether there are moving pictures; the cover picture of a music file is none.
     """
@@ -153,11 +155,11 @@ class Recording:
         source = open_source(self.path, "video")
         aspect = float(source.stream.sample_aspect_ratio or 1)
         try:
-            last, pixels = None, np.empty((0, 0, 3), dtype=np.uint8)
+            time, last, pixels = 0.0, None, np.empty((0, 0, 3), dtype=np.uint8)
             shown = Pictures(source, self._origin).at(times)
             while True:
-                with decoding(self.path, "decoding its pictures"):
-                    time, picture = next(shown, (0.0, None))
+                with decoding(self.path, f"decoding its pictures after {time:.1f} s"):
+                    time, picture = next(shown, (time, None))
                     if picture is None:
                         return
                     if picture is not last:

@@ -124,7 +124,7 @@ class Sound:
 
     def _write(self, frames: list[AudioFrame]) -> None:
         for frame in frames:
-            samples = np.clip(frame.to_ndarray().reshape(-1), -1, 1).astype(np.float32, copy=False)[self._skip :]
+            samples = np.clip(_values(frame, 0)[self._skip :], -1, 1)
             self._skip = max(self._skip - frame.samples, 0)
             self._limit(len(samples))
             self._spool.seek(0, 2)
@@ -142,11 +142,18 @@ def _finite(frame: AudioFrame) -> AudioFrame:
 
     if not frame.format.name.startswith(("flt", "dbl")):
         return frame
-    samples: NDArray[np.float32] = frame.to_ndarray()  # type: ignore[assignment]  # or float64
-    if np.isfinite(samples).all():
+    if all(np.isfinite(_values(frame, plane)).all() for plane in range(len(frame.planes))):
         return frame
+    samples: NDArray[np.float32] = frame.to_ndarray()  # type: ignore[assignment]  # or float64
     mended = AudioFrame.from_ndarray(
         np.nan_to_num(samples, nan=0, posinf=1, neginf=-1), frame.format.name, frame.layout.name
     )
     mended.sample_rate, mended.pts, mended.time_base = frame.sample_rate, frame.pts, frame.time_base
     return mended
+
+
+def _values(frame: AudioFrame, plane: int) -> NDArray[np.float32]:
+    """The floats of one plane, without the padding behind them and without a copy."""
+    count = frame.samples * (1 if frame.format.is_planar else len(frame.layout.channels))
+    kind: type = np.float32 if frame.format.bytes == 4 else np.float64
+    return np.frombuffer(frame.planes[plane], dtype=kind, count=count)  # type: ignore[call-overload,no-any-return]
