@@ -48,12 +48,13 @@ function showSummary() {
     at("facts").append(pair);
   }
   at("timeline-note").textContent = [
-    "Who spoke with which emotion, and how probable each was",
-    data.modalities.length > 1 ? "; what each modality weighed, hatched where it was missing" : "",
+    "Each utterance’s emotion, how probable each one was",
+    data.modalities.length > 1 ? ", what each modality weighed (hatched: missing)" : "",
     data.timed ? "" : ". There are no times: utterances are spaced evenly, in their order",
     data.timed && data.placed ? `. Without a time of their own: ${plural(data.placed, "utterance")}, set by order` : "",
   ].join("");
-  if (data.media && data.timed) at("transcript-note").textContent = "Choose an utterance to go there; press its time to play it";
+  if (data.media && data.timed)
+    at("transcript-note").textContent = "Choose an utterance to go there; press its time to play it";
 }
 
 /** A row of a table: its name, then cells of text. */
@@ -66,8 +67,8 @@ function makeLine(name, texts, tag, scope) {
 function showCounts() {
   const table = make("table");
   const write = (name, { turns, seconds, labels }) => {
-    const numbers = labels.map((count) => (count ? count.toLocaleString("en") : "–"));
-    const before = [turns.toLocaleString("en"), ...(data.timed ? [clock(seconds)] : [])];
+    const numbers = labels.map((count) => (count ? number(count) : "–"));
+    const before = [number(turns), ...(data.timed ? [clock(seconds)] : [])];
     const line = makeLine(name, [...before, ...numbers], "td", "row");
     labels.forEach((count, k) => count && setBar(line.cells[1 + before.length + k], k, count / turns));
     return line;
@@ -146,7 +147,8 @@ function makeTheRest() {
 function select(index, { focus = false, follow = false } = {}) {
   if (index !== selected) {
     // who has scrolled away from what is said now is left in peace
-    const follows = follow && lastRow && isSeen(lastRow);
+    const { top, bottom } = lastRow?.getBoundingClientRect() ?? { top: 0, bottom: 0 };
+    const follows = follow && bottom > 0 && top < innerHeight;
     rows[selected]?.removeAttribute("aria-current");
     selected = index;
     timeline.mark(index);
@@ -171,11 +173,6 @@ function showCurrent(utterance) {
   at("now").replaceChildren(...describe(utterance));
 }
 
-function isSeen(element) {
-  const { bottom, top, height } = element.getBoundingClientRect();
-  return height > 0 && bottom > 0 && top < innerHeight;
-}
-
 /** Go to the next shown utterance after the current one, or the one before it. */
 function step(direction) {
   let index = selected < 0 && direction < 0 ? utterances.length : selected;
@@ -197,10 +194,11 @@ function showPlayer() {
     at("screen").replaceChildren(make("p", "note",
       `The recording ${name} could not be loaded. Put it beside this file to play it in step with the transcript.`));
   });
-  for (const event of ["play", "seeked", "timeupdate", "loadedmetadata"]) media.addEventListener(event, keepStep);
+  for (const event of ["play", "seeked", "timeupdate"]) media.addEventListener(event, keepStep);
   media.src = url;
   at("screen").append(media);
   at("player").hidden = false;
+  seek(0);
 }
 
 /** Move the playhead and the highlight with the recording, as often as the screen is drawn while it plays. */
@@ -241,7 +239,7 @@ const wanted = { speakers: new Set(), labels: new Set(), words: "" };
 function makeChip(set, value, name, count, marks) {
   const chip = make("button", "chip", "", { type: "button", "aria-pressed": "false", title: name });
   const label = make("span", "label", name, { dir: "auto" });
-  chip.append(...marks, label, make("span", "count", count.toLocaleString("en")));
+  chip.append(...marks, label, make("span", "count", number(count)));
   chip.addEventListener("click", () => {
     if (!set.delete(value)) set.add(value);
     chip.setAttribute("aria-pressed", String(set.has(value)));
@@ -269,7 +267,7 @@ function applyFilters() {
   for (const chunk of at("transcript").children) estimate(chunk);
   const count = utterances.filter((u) => u.shown).length;
   const filtered = wanted.speakers.size || wanted.labels.size || wanted.words;
-  at("shown").textContent = filtered ? `${count.toLocaleString("en")} of ${utterances.length.toLocaleString("en")}` : "";
+  at("shown").textContent = filtered ? `${number(count)} of ${number(utterances.length)}` : "";
   at("clear").hidden = !filtered;
   at("nothing").hidden = count > 0;
   timeline.redraw();
@@ -296,8 +294,12 @@ const KEYS = {
 };
 
 function listen() {
-  const buttons = { "zoom-in": zoomIn, "zoom-out": zoomOut, "zoom-fit": KEYS[0], "help-open": showHelp };
-  for (const [id, action] of Object.entries({ ...buttons, clear: clearFilters })) at(id).addEventListener("click", action);
+  const click = (id, action) => at(id).addEventListener("click", action);
+  click("zoom-in", zoomIn);
+  click("zoom-out", zoomOut);
+  click("zoom-fit", KEYS[0]);
+  click("help-open", showHelp);
+  click("clear", clearFilters);
   at("transcript").addEventListener("click", ({ target }) => {
     const index = rows.indexOf(target.closest(".row"));
     if (index < 0 || String(getSelection())) return; // words are being marked, no place is chosen
@@ -306,6 +308,8 @@ function listen() {
     else seek(utterances[index].start);
   });
   at("search").addEventListener("input", applyFilters);
+  const measure = () => document.body.style.setProperty("--bar", `${at("filters").offsetHeight}px`);
+  new ResizeObserver(measure).observe(at("filters"));
   addEventListener("beforeprint", () => makeRowsUpTo(Infinity));
   document.addEventListener("keydown", onKey);
 }

@@ -13,7 +13,8 @@ const COUNTS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000];
 class Timeline {
   /** `onPick(utterance | undefined, time)` is told of clicks; `describe(utterance)` gives the elements of a tip. */
   constructor(data, utterances, { onPick, describe }) {
-    Object.assign(this, { data, utterances, onPick, describe, current: -1, time: null, left: 0, fitted: true, widths: {} });
+    Object.assign(this, { data, utterances, onPick, describe, current: -1, time: null, left: 0, fitted: true });
+    this.widths = {}; // of labels, in pixels
     for (const id of ["scroller", "strip", "canvas", "playhead", "gutter", "tip"]) this[id] = at(id);
     this.pen = this.canvas.getContext("2d");
     this.byTime = [...utterances].sort((a, b) => a.start - b.start || a.index - b.index);
@@ -44,15 +45,17 @@ class Timeline {
     };
     speakers.slice(0, lanes).forEach((speaker, lane) => {
       const others = lane === MAX_LANES - 1 && speakers.length > MAX_LANES ? `${speakers.length - lane} others` : null;
-      write(others ?? speakerName(lane), others || speaker === null ? "lane unknown" : "lane", middle(this.lanes, lane));
+      const kind = others || speaker === null ? "lane unknown" : "lane";
+      write(others ?? speakerName(lane), kind, middle(this.lanes, lane));
     });
     write("Probability", "quiet", this.chart.top + this.chart.height / 2);
     for (const part of [0, 1]) write(percent(part), "tick", this.chart.top + (1 - part) * this.chart.height);
     if (this.weights.count) write("Weight of", "quiet", this.weights.top - 10);
-    modalities.slice(0, this.weights.count).forEach((name, row) => write(name, "quiet inner", middle(this.weights, row)));
+    for (let row = 0; row < this.weights.count; row += 1)
+      write(modalities[row], "quiet inner", middle(this.weights, row));
     this.strip.style.height = this.gutter.style.height = `${this.height}px`;
-    this.canvas.setAttribute("aria-label", `Timeline of ${plural(this.utterances.length, "utterance")}: a lane for each ` +
-      "speaker, the probability of each emotion and the weight of each modality. The transcript says the same in words.");
+    this.canvas.setAttribute("aria-label", `Timeline of ${plural(this.utterances.length, "utterance")}: a lane for ` +
+      "each speaker, the probability of each emotion, the weight of each modality. The transcript says it in words.");
   }
 
   listen() {
@@ -240,7 +243,7 @@ class Timeline {
     const { pen, tone } = this;
     const { name, colour } = this.data.labels[u.label];
     const [left, right] = [this.x(u.start), this.x(u.end)];
-    const width = Math.max(right - left - (right - left > 4 ? 1 : 0), 2); // a hair between neighbours, none too thin to see
+    const width = Math.max(right - left - (right - left > 4 ? 1 : 0), 2); // a hair apart, none too thin to see
     const [y, height] = [this.lanes.top + this.laneOf(u.speaker) * this.lanes.step + 6, this.lanes.step - 12];
     const box = (margin, radius) => {
       pen.beginPath();
@@ -248,10 +251,8 @@ class Timeline {
     };
     pen.globalAlpha = u.shown ? 1 : 0.13;
     pen.fillStyle = this.colours[u.label];
-    if (width < 5) {
-      if (!colour) pen.fillStyle = tone.weight;
-      pen.fillRect(left, y, width, height);
-    } else {
+    if (width < 5) pen.fillRect(left, y, width, height); // far quicker where there are thousands
+    else {
       box(0, 4);
       pen.fill();
     }

@@ -4,7 +4,8 @@ const SHORTEST = 0.25; // an utterance without length lasts this long on the scr
 
 const at = (id) => document.getElementById(id);
 const percent = (part) => `${Math.round(part * 100)} %`;
-const plural = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
+const number = (count) => count.toLocaleString("en");
+const plural = (count, noun) => `${number(count)} ${noun}${count === 1 ? "" : "s"}`;
 const greatest = (items, value) => items.reduce((most, item) => Math.max(most, value(item)), 0);
 const lasts = (utterance, time) =>
   utterance.start <= time + 0.02 && Math.max(utterance.end, utterance.start + SHORTEST) > time;
