@@ -42,9 +42,10 @@ def page_data(prediction: ConversationPrediction, media: str | None) -> dict[str
     modalities = list(dict.fromkeys(name for item in prediction for name in item.modality_weights))
     speakers = sorted(dict.fromkeys(item.utterance.speaker for item in prediction), key=lambda name: name is None)
     places, placed = _places([item.utterance for item in prediction])
+    speaker_of = {name: k for k, name in enumerate(speakers)}
     rows = [
         [
-            speakers.index(item.utterance.speaker),
+            speaker_of[item.utterance.speaker],
             round(start, 3),
             round(end, 3),
             labels.index(item.label),
@@ -57,6 +58,9 @@ def page_data(prediction: ConversationPrediction, media: str | None) -> dict[str
         ]
         for item, (start, end) in zip(prediction, places, strict=True)
     ]
+    by_speaker: list[list[list[Any]]] = [[] for _ in speakers]
+    for row in rows:
+        by_speaker[row[0]].append(row)
     return {
         "conversation": prediction.conversation,
         "model": prediction.model,
@@ -80,7 +84,7 @@ def page_data(prediction: ConversationPrediction, media: str | None) -> dict[str
             ["Model", prediction.model],
         ],
         "counts": [
-            *(_count([row for row in rows if row[0] == k], len(labels)) for k in range(len(speakers))),
+            *(_count(said, len(labels)) for said in by_speaker),
             _count(rows, len(labels)),
         ],
         "utterances": rows,
