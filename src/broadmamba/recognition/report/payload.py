@@ -43,7 +43,7 @@ def page_data(prediction: ConversationPrediction, media: str | None) -> dict[str
     speakers = sorted(dict.fromkeys(item.utterance.speaker for item in prediction), key=lambda name: name is None)
     places, placed = _places([item.utterance for item in prediction])
     speaker_of = {name: k for k, name in enumerate(speakers)}
-    rows = [
+    rows: list[list[Any]] = [
         [
             speaker_of[item.utterance.speaker],
             round(start, 3),
