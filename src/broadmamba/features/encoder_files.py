@@ -101,7 +101,7 @@ def load_encoder_files(source: str) -> EncoderFiles:
         if not (folder / "config.json").is_file():
             raise InputError(f"{folder}: expected the folder of a text encoder, found no config.json in it")
         digest = _weights_digest(folder)
-        return EncoderFiles(_clean(folder.name), "", "", digest, *_load(str(folder), offline=True))
+        return EncoderFiles(clean_name(folder.name), "", "", digest, *_load(str(folder), offline=True))
     if not _HUB_ID.fullmatch(source):
         raise InputError(
             f"unknown text encoder {source!r}{near(source, list(KNOWN_ENCODERS))}: expected "
@@ -117,7 +117,7 @@ def _package_folder(name: str, known: PackagedEncoder) -> Path:
     return Path(found.submodule_search_locations[0]) / known.folder
 
 
-def _clean(name: str) -> str:
+def clean_name(name: str) -> str:
     """A folder's name as a feature name: lower case, of letters, digits, `_`, `-` and `.`."""
     return re.sub(r"[^a-z0-9_.-]+", "-", name.lower()).strip(".-") or "encoder"
 
@@ -149,7 +149,7 @@ def _load_from_hub(source: str) -> EncoderFiles:
         _check_hub(source)
         loaded = _load(source, offline=False)
     folder = Path(cached_file(source, "config.json", local_files_only=True)).parent
-    return EncoderFiles(_clean(source.split("/")[1]), "", "", _weights_digest(folder), *loaded)
+    return EncoderFiles(clean_name(source.split("/")[1]), "", "", _weights_digest(folder), *loaded)
 
 
 def _check_hub(source: str) -> None:

@@ -1,4 +1,4 @@
-"""One row of numbers for each text, by a frozen text encoder."""
+"""One row of numbers for each utterance, by a text encoder."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from broadmamba.data.conversation import near
+from broadmamba.data.conversation import Conversation, near
 from broadmamba.data.spec import FeatureSpec
 from broadmamba.errors import IncompatibleError, InputError
 from broadmamba.features.encoder_files import KNOWN_ENCODERS, load_encoder_files
+from broadmamba.features.passages import Passage, Reading
 from broadmamba.features.pooling import POOLINGS
-
-_CHARACTERS_A_TOKEN = 32
-"""Far more than tokens have on average; what lies beyond this times the token limit is cut beforehand."""
+from broadmamba.features.tokens import TokenIds, TurnTokens, pad, token_limit, turn_mask
+from broadmamba.features.tuned import is_tuned, load_tuned
 
 _TOKENS_A_BATCH = 4096
 """Padded tokens encoded at once: long texts go in smaller batches, so that memory stays bounded."""
@@ -27,25 +27,29 @@ _TOKENS_A_BATCH = 4096
 
 @dataclass(frozen=True, slots=True)
 class TextEncoder:
-    """A frozen text encoder with its pooling.
+    """A text encoder with its pooling and its way of reading.
 
     Attributes:
         spec: of the feature that it makes.
+        reading: how much of a conversation it reads with an utterance; a frozen encoder reads each alone.
         limit: tokens that it reads, special ones included; the rest of a longer text is left out.
     """
 
     spec: FeatureSpec
+    reading: Reading
     limit: int
-    _tokenizer: Any
+    _tokens: TurnTokens
     _model: Any
 
     @classmethod
-    def load(cls, source: str = "minilm", pooling: str = "mean") -> TextEncoder:
+    def load(cls, source: str = "minilm", pooling: str = "mean", base: str | None = None) -> TextEncoder:
         """Load an encoder.
 
         Args:
-            source: a known name, a local folder, or a Hugging Face id; only the last may use the network.
+            source: a known name, a local folder, or a Hugging Face id; only the last may use the network. The folder
+                may be one of an encoder that was fine-tuned with `broadmamba finetune-text`.
             pooling: how tokens become one row, a name of `pooling.POOLINGS`.
+            base: of a fine-tuned encoder, the encoder it began as, where it cannot be found by itself.
 
         Raises:
             InputError: unknown source or pooling, damaged files, or weights of another SHA-256.
@@ -54,7 +58,10 @@ class TextEncoder:
             raise InputError(
                 f"unknown pooling {pooling!r}; known are {', '.join(POOLINGS)}{near(pooling, list(POOLINGS))}"
             )
-        files = load_encoder_files(source)
+        tuned = is_tuned(source)
+        files, reading = load_tuned(source, base) if tuned else (load_encoder_files(source), Reading())
+        if reading.context and pooling == "cls":
+            raise InputError(f"{source}: reads several turns at once, which have one first token; pool by mean instead")
         spec = FeatureSpec(
             name=files.name if pooling == "mean" else f"{files.name}-{pooling}",
             modality="text",
@@ -63,9 +70,11 @@ class TextEncoder:
             pooling=pooling,
             sha256=files.sha256,
             licence=files.licence,
+            trained_on_labels=tuned,
         )
-        encoder = cls(spec, _token_limit(files.tokenizer, files.model), files.tokenizer, files.model)
-        return replace(encoder, spec=replace(spec, width=encoder._rows([[0]]).shape[1]))
+        tokens = TurnTokens(files.tokenizer)
+        encoder = cls(spec, reading, token_limit(files.tokenizer, files.model), tokens, files.model)
+        return replace(encoder, spec=replace(spec, width=encoder._rows([([0], [0])], [1])[0].shape[1]))
 
     @classmethod
     def for_spec(cls, spec: FeatureSpec, source: str | None = None) -> TextEncoder:
@@ -102,54 +111,66 @@ class TextEncoder:
             raise InputError(f"{name!r} is no feature name: expected letters, digits, '_', '-' and '.'")
         return replace(self, spec=replace(self.spec, name=name))
 
+    def encode_conversation(self, conversation: Conversation) -> NDArray[np.float32]:
+        """One row for each utterance of a conversation: (utterances, width)."""
+        return self._together(self.encode_passages(self.reading.passages(conversation)))
+
     def encode(
         self,
         texts: Sequence[str],
         batch_size: int = 64,
         progress: Callable[[int], object] | None = None,
     ) -> NDArray[np.float32]:
-        """Encode texts; the row of a text does not depend on the others beyond rounding.
-
-        Args:
-            texts: of any length, empty ones too.
-            batch_size: at most so many are encoded at once.
-            progress: called after each batch with how many texts it had.
+        """Encode texts, each alone; the arguments are those of `encode_passages`.
 
         Returns:
             (texts, width), row i for text i.
         """
-        rows = np.empty((len(texts), self.spec.width), dtype=np.float32)
-        tokens = self._tokenize(texts)
-        for batch in _batches([len(ids) for ids in tokens], batch_size):
-            rows[batch] = self._rows([tokens[i] for i in batch]).numpy()
+        return self._together(self.encode_passages([Passage((text,), 1) for text in texts], batch_size, progress))
+
+    def _together(self, rows: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        return np.concatenate([np.empty((0, self.spec.width), dtype=np.float32), *rows])
+
+    def encode_passages(
+        self,
+        passages: Sequence[Passage],
+        batch_size: int = 64,
+        progress: Callable[[int], object] | None = None,
+    ) -> list[NDArray[np.float32]]:
+        """Encode passages; the rows of one do not depend on the others beyond rounding.
+
+        Args:
+            passages: with texts of any length, empty ones too.
+            batch_size: at most so many are encoded at once.
+            progress: called after each batch with how many passages it had.
+
+        Returns:
+            For each passage (scored, width), a row for each of its scored turns.
+        """
+        rows: list[NDArray[np.float32]] = [np.empty(0, dtype=np.float32)] * len(passages)
+        tokens = self._tokens.of(passages, self.limit)
+        for batch in _batches([len(ids) for ids, _ in tokens], batch_size):
+            found = self._rows([tokens[i] for i in batch], [passages[i].scored for i in batch])
+            for i, values in zip(batch, found, strict=True):
+                rows[i] = values.numpy()
             if progress:
                 progress(len(batch))
         return rows
 
-    def _tokenize(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text, unpadded (a tokenizer file may ask for padding to a fixed length)."""
-        if not texts:
-            return []
-        most = self.limit * _CHARACTERS_A_TOKEN
-        whole = [text[:most].encode("utf-8", "replace").decode() for text in texts]  # no half characters
-        ids: list[list[int]] = self._tokenizer(
-            whole, padding=False, truncation=True, max_length=self.limit, return_attention_mask=False
-        )["input_ids"]
-        return [row or [self._padding_id] for row in ids]  # without special tokens, an empty text has none
-
-    @property
-    def _padding_id(self) -> int:
-        found: int | None = self._tokenizer.pad_token_id
-        return 0 if found is None else found
-
     @torch.inference_mode()
-    def _rows(self, tokens: Sequence[Sequence[int]]) -> Tensor:
-        """(batch, width) for the token ids of each text, padded to the longest."""
-        longest = max(map(len, tokens))
-        ids = torch.tensor([[*row, *[self._padding_id] * (longest - len(row))] for row in tokens])
-        mask = torch.arange(longest) < torch.tensor([[len(row)] for row in tokens])
+    def _rows(self, tokens: Sequence[TokenIds], scored: Sequence[int]) -> list[Tensor]:
+        """(scored, width) for each passage."""
+        ids, mask = pad([ids for ids, _ in tokens], self._tokens.padding)
         output = self._model(input_ids=ids, attention_mask=mask.long(), output_hidden_states=True)
-        return POOLINGS[self.spec.pooling](output.hidden_states, mask)
+        pool = POOLINGS[self.spec.pooling]
+        if all(owners[-1] == 0 for _, owners in tokens):  # one turn each, nearly always: all at once
+            return list(pool(output.hidden_states, mask).unsqueeze(1))
+        rows = []
+        for i, ((_, owners), count) in enumerate(zip(tokens, scored, strict=True)):
+            turns = turn_mask(owners, ids.shape[1])[-count:]
+            states = [layer[i].expand(count, -1, -1) for layer in output.hidden_states]
+            rows.append(pool(states, turns))
+        return rows
 
 
 def _batches(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
@@ -159,16 +180,3 @@ def _batches(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
         size = min(batch_size, max(1, _TOKENS_A_BATCH // lengths[order[0]]))
         yield order[:size]
         order = order[size:]
-
-
-def _token_limit(tokenizer: Any, model: Any) -> int:
-    """How many tokens the encoder reads: what tokenizer, configuration and position table all allow."""
-    limits: list[int] = [
-        tokenizer.model_max_length,
-        getattr(model.config, "max_position_embeddings", None) or 512,
-    ]
-    for name, table in model.named_modules():
-        if name.endswith("position_embeddings") and isinstance(table, torch.nn.Embedding):
-            unused = 0 if table.padding_idx is None else table.padding_idx + 1  # RoBERTa counts from there
-            limits.append(table.num_embeddings - unused)
-    return min(limits)

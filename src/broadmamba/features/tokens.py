@@ -1,0 +1,110 @@
+"""Passages as token ids: which token belongs to which turn, what is cut, and how a batch is padded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from broadmamba.features.passages import Passage
+
+TokenIds = tuple[list[int], list[int]]
+"""The token ids of a passage, and for each token the position of its turn."""
+
+_CHARACTERS_A_TOKEN = 32
+"""Far more than tokens have on average; what lies beyond this times the token limit is cut beforehand."""
+
+
+class TurnTokens:
+    """Joins the turns of a passage with the special tokens of an encoder, each turn with its own end token.
+
+    A passage of one turn has exactly the tokens that the encoder was trained on for a single text.
+
+    Args:
+        tokenizer: of transformers.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self._before, self._after = _special_tokens(tokenizer)
+        found: int | None = tokenizer.pad_token_id
+        self.padding = 0 if found is None else found
+
+    def of(self, passages: Sequence[Passage], limit: int) -> list[TokenIds]:
+        """The tokens of each passage, unpadded, at most `limit` of them: the longest turns are cut first."""
+        texts = sorted({turn for passage in passages for turn in passage.turns})
+        ids = dict(zip(texts, self._tokenize(texts, limit), strict=True))
+        return [self._join([ids[turn] for turn in passage.turns], limit) for passage in passages]
+
+    def _tokenize(self, texts: Sequence[str], limit: int) -> list[list[int]]:
+        """Ids without special tokens (and without padding, which a tokenizer file may ask for)."""
+        if not texts:
+            return []
+        most = limit * _CHARACTERS_A_TOKEN
+        whole = [text[:most].encode("utf-8", "replace").decode() for text in texts]  # no half characters
+        found: list[list[int]] = self._tokenizer(
+            whole,
+            padding=False,
+            truncation=True,
+            max_length=limit,
+            add_special_tokens=False,
+            return_attention_mask=False,
+        )["input_ids"]
+        return found
+
+    def _join(self, turns: Sequence[list[int]], limit: int) -> TokenIds:
+        room = limit - len(self._before) - len(turns) * len(self._after)
+        longest = _cap([len(turn) for turn in turns], room)
+        ids, owners = list(self._before), [0] * len(self._before)
+        for position, turn in enumerate(turns):
+            # without special tokens, an empty text has none
+            own = turn[:longest] + self._after or [self.padding]
+            ids += own
+            owners += [position] * len(own)
+        return ids, owners
+
+
+def pad(rows: Sequence[Sequence[int]], padding: int) -> tuple[Tensor, Tensor]:
+    """Token ids (rows, longest) and which of them are no padding."""
+    longest = max(map(len, rows))
+    ids = torch.tensor([[*row, *[padding] * (longest - len(row))] for row in rows])
+    return ids, torch.arange(longest) < torch.tensor([[len(row)] for row in rows])
+
+
+def turn_mask(owners: Sequence[int], length: int) -> Tensor:
+    """(turns, length): which tokens belong to which turn."""
+    padded = torch.tensor([*owners, *[-1] * (length - len(owners))])
+    return torch.arange(owners[-1] + 1).unsqueeze(1) == padded
+
+
+def token_limit(tokenizer: Any, model: Any) -> int:
+    """How many tokens the encoder reads: what tokenizer, configuration and position table all allow."""
+    limits: list[int] = [
+        tokenizer.model_max_length,
+        getattr(model.config, "max_position_embeddings", None) or 512,
+    ]
+    for name, table in model.named_modules():
+        if name.endswith("position_embeddings") and isinstance(table, torch.nn.Embedding):
+            unused = 0 if table.padding_idx is None else table.padding_idx + 1  # RoBERTa counts from there
+            limits.append(table.num_embeddings - unused)
+    return min(limits)
+
+
+def _special_tokens(tokenizer: Any) -> tuple[list[int], list[int]]:
+    """What the tokenizer puts before and after a text."""
+    inner: list[int] = tokenizer("a", add_special_tokens=False, padding=False)["input_ids"]
+    whole: list[int] = tokenizer("a", padding=False)["input_ids"]
+    start = next(i for i in range(len(whole)) if whole[i : i + len(inner)] == inner)
+    return whole[:start], whole[start + len(inner) :]
+
+
+def _cap(lengths: Sequence[int], room: int) -> int:
+    """The length to which turns are cut so that all have room; those that are shorter stay whole."""
+    left = max(room, 0)
+    for waiting, length in zip(range(len(lengths), 0, -1), sorted(lengths), strict=True):
+        if length * waiting > left:
+            return left // waiting
+        left -= length
+    return max(lengths)

@@ -1,0 +1,74 @@
+"""From a corpus and the name of an encoder to the folder of a fine-tuned one, so that a kill costs little."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from broadmamba.data.corpus import Corpus
+from broadmamba.errors import InputError
+from broadmamba.features.encoder_files import load_encoder_files
+from broadmamba.features.tuned import is_tuned, read_provenance, save_tuned
+from broadmamba.training.environment import environment
+from broadmamba.training.finetune import FinetuneConfig, FinetuneEpoch, finetune
+
+_STATE = "state.pt"
+
+
+def finetune_encoder(
+    corpus: Corpus,
+    source: str,
+    config: FinetuneConfig,
+    out: Path,
+    *,
+    seed: int = 0,
+    on_step: Callable[[int, int, int], object] | None = None,
+    on_epoch: Callable[[FinetuneEpoch], object] | None = None,
+) -> dict[str, Any]:
+    """Fine-tune an encoder and write its folder; finished work is not done again, unfinished work goes on.
+
+    Args:
+        corpus: with labelled splits train and dev.
+        source: of the encoder to begin with: a name, a folder or a Hugging Face id.
+        config: all settings.
+        out: the folder.
+        seed: of everything random.
+        on_step: told (epoch, steps done of it, all its steps).
+        on_epoch: told after each epoch.
+
+    Returns:
+        How it came about: corpus, settings, seed, epochs and dev figures, as in the folder's `encoder.json`.
+
+    Raises:
+        InputError: the folder holds another encoder, or see `finetune`.
+    """
+    decisive = {
+        "corpus": {"name": corpus.name, "labels": list(corpus.labels), "utterances": len(corpus.utterances)},
+        "encoder": source,
+        "settings": asdict(config),
+        "seed": seed,
+    }
+    if is_tuned(out):
+        provenance = read_provenance(out)
+        differing = [key for key, value in decisive.items() if provenance.get(key) != value]
+        if differing:
+            raise InputError(
+                f"{out}: holds an encoder that was fine-tuned with another {differing[0]}; choose another folder"
+            )
+        return provenance
+    base = load_encoder_files(source)
+    state = out / _STATE
+    found = finetune(corpus, base, config, seed=seed, state=state, on_step=on_step, on_epoch=on_epoch)
+    provenance = {
+        **decisive,
+        "epoch": found.epoch,
+        "selection": "best weighted F1 of a linear classifier on dev; the test split is not read",
+        "dev": found.dev.to_dict(),
+        "history": [asdict(epoch) for epoch in found.history],
+        "environment": environment(),
+    }
+    save_tuned(out, base, source, config.reading, found.learnt, provenance)
+    state.unlink(missing_ok=True)
+    return provenance
