@@ -9,24 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-import typer
 from scipy import stats
 
-from broadmamba.cli.compare import compare
 from broadmamba.data.corpus import Corpus
 from broadmamba.evaluation.significance import holm
 from broadmamba.training.comparison import compare_runs
 from broadmamba.training.predictions import RunPredictions
 from broadmamba.training.runs import train_seeds
 from corpora import make_corpus, tiny_config
-
-
-@pytest.fixture(autouse=True)
-def only_this_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    app = typer.Typer(pretty_exceptions_enable=False)
-    app.callback()(lambda: None)
-    app.command()(compare)
-    monkeypatch.setattr("broadmamba.cli.main.app", app)
 
 
 @pytest.fixture(scope="module")

