@@ -15,7 +15,7 @@ from broadmamba.data.spec import FeatureSpec
 from broadmamba.features.video.expression_net import CLASSES, FEATURES, INPUT_SIZE, ExpressionNet
 from broadmamba.features.video.expression_weights import PACKAGE_VERSION, WEIGHTS_SHA256, load_weights
 from broadmamba.features.video.face_extractor import FaceExtractor
-from broadmamba.features.video.faces import FaceDetector
+from broadmamba.features.video.faces import FaceDetector, one_thread
 
 _NUMBERS = (*CLASSES, *(f"feature{number}" for number in range(FEATURES)))
 COLUMNS = tuple(f"{name}_{statistic}" for statistic in ("mean", "max", "sd") for name in _NUMBERS)
@@ -42,7 +42,8 @@ def load_expression() -> FaceExtractor:
     )
 
     def numbers(faces: Tensor) -> Tensor:
-        return torch.cat(network(faces), dim=1)
+        with one_thread():
+            return torch.cat(network(faces), dim=1)
 
     return FaceExtractor(spec, INPUT_SIZE, numbers, mean_max_sd, FaceDetector.load())
 

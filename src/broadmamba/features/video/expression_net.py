@@ -32,11 +32,12 @@ class SeparableConv(nn.Module):
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
         self.depthwise = nn.Conv2d(inputs, inputs, 3, stride, padding=2 - stride, groups=inputs, bias=False)
-        self.pointwise = nn.Conv2d(inputs, outputs, 1)
+        self.pointwise = nn.Linear(inputs, outputs)  # a 1×1 convolution, which torch computes more slowly
 
     def forward(self, x: Tensor) -> Tensor:
         """`(batch, inputs, height, width)` to `(batch, outputs, ⌈height / stride⌉, ⌈width / stride⌉)`."""
-        return cast(Tensor, self.pointwise(self.depthwise(x)))
+        channels_last: Tensor = self.depthwise(x).permute(0, 2, 3, 1)
+        return cast(Tensor, self.pointwise(channels_last)).permute(0, 3, 1, 2)
 
 
 class DenseBlock(nn.Module):
@@ -53,10 +54,10 @@ class DenseBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """`(batch, inputs, size, size)` to `(batch, outputs, size / 2, size / 2)`, for an even size."""
         # TensorFlow's "same" padding at stride 2 of an even size: nothing before, one row and column after.
-        first = F.relu(self.conv0(F.pad(x, (0, 1, 0, 1))))
-        second = first + self.conv1(first)
-        third = second + self.conv2(F.relu(second))
-        return F.relu(third + self.conv3(F.relu(third)))
+        first = self.conv0(F.pad(x, (0, 1, 0, 1))).relu_()
+        second = self.conv1(first).add_(first)
+        third = self.conv2(second.relu()).add_(second)
+        return cast(Tensor, self.conv3(third.relu()).add_(third).relu_())
 
 
 class ExpressionNet(nn.Module):
@@ -80,7 +81,7 @@ class ExpressionNet(nn.Module):
         Returns:
             Probabilities `(batch, 7)` in the order of `CLASSES`, and features `(batch, 256)`.
         """
-        x = (faces - self.mean) / 255
+        x = ((faces - self.mean) / 255).contiguous(memory_format=torch.channels_last)  # twice as fast
         for number in range(len(_CHANNELS) - 1):
             x = self.get_submodule(f"dense{number}")(x)
         features = x.mean(dim=(2, 3))

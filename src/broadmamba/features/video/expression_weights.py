@@ -31,7 +31,7 @@ _CHECKSUMS = {
     _QUANTISED: "9a9840f2cf1f4c7eab95f197512569345c00d2426754d4608b92af30e0300f3d",
 }
 
-WEIGHTS_SHA256 = "3667000d677d2f79cb107a04b28890577fa5d5e17fc16b8eab4cecd8566af2a1"
+WEIGHTS_SHA256 = "d78732939268f3c049d7a51ae78a8abc9c580de282a1daac5468ce7e637c3f37"
 """Of the converted weights, as `arrays_sha256` counts it."""
 
 
@@ -105,7 +105,7 @@ def _as_torch(name: str, values: NDArray[np.float32]) -> tuple[str, NDArray[np.f
     if leaf == "depthwise_filter":  # one filter for each input
         return f"{layer}.depthwise.weight", values.transpose(2, 3, 0, 1)
     if leaf == "pointwise_filter":
-        return f"{layer}.pointwise.weight", values.transpose(3, 2, 0, 1)
+        return f"{layer}.pointwise.weight", values[0, 0].T
     if leaf == "filters":
         return f"{layer}.weight", values.transpose(3, 2, 0, 1)
     if leaf == "weights":

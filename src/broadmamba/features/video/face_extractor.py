@@ -12,7 +12,7 @@ from torch import Tensor
 
 from broadmamba.data.spec import FeatureSpec
 from broadmamba.features.extractor import Span
-from broadmamba.features.video.faces import Face, FaceDetector, as_batch, crop
+from broadmamba.features.video.faces import Face, FaceDetector, as_batch, crop, one_thread
 from broadmamba.features.video.sampling import rows_of_spans
 from broadmamba.features.video.tracking import link, most_prominent
 from broadmamba.media.recording import Recording
@@ -20,8 +20,8 @@ from broadmamba.media.recording import Recording
 MOST_FACES = 4
 """The largest faces of a picture that may be the one a span is about."""
 
-_BATCH = 16
-"""Faces that the network sees at once."""
+_BATCH = 4
+"""Faces that the network sees at once: more are slower, for their layers leave the processor's cache."""
 
 Sighting = tuple[Face, NDArray[np.uint8]]
 """A face in a picture, and its crop `(size, size, 3)`."""
@@ -54,7 +54,8 @@ class FaceExtractor:
         return rows_of_spans(recording, spans, self._look, self._row)
 
     def _look(self, pixels: NDArray[np.uint8]) -> list[Sighting]:
-        return [(face, crop(pixels, face, self.size)) for face in self.detector.detect(pixels)[:MOST_FACES]]
+        with one_thread():
+            return [(face, crop(pixels, face, self.size)) for face in self.detector.detect(pixels)[:MOST_FACES]]
 
     def _row(self, pictures: list[list[Sighting]]) -> NDArray[np.float32]:
         faces = chosen_crops(pictures)

