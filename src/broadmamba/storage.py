@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 
 from broadmamba.errors import InputError
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\n")
+
 
 @contextmanager
 def atomic_write(path: Path | str) -> Iterator[IO[bytes]]:
@@ -69,12 +71,23 @@ def write_jsonl(path: Path | str, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Rows as CSV text with a header, lines ending in a plain newline."""
+    """Rows as CSV text with a header, lines ending in a plain newline.
+
+    Text that a spreadsheet would take for a formula gets an apostrophe before it; all line breaks become newlines.
+    """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
+    writer.writerow(map(_cell, header))
+    writer.writerows(map(_cell, row) for row in rows)
     return buffer.getvalue()
+
+
+def _cell(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    # a lone carriage return would break the row: csv quotes it only from Python 3.13 on
+    text = value.replace("\r\n", "\n").replace("\r", "\n")
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def read_json(path: Path | str) -> Any:

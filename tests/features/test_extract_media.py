@@ -280,14 +280,15 @@ import os, signal, sys
 from functools import partial
 from pathlib import Path
 from broadmamba.data.corpus import Corpus
-from broadmamba.features import extract_media as module
+from broadmamba.features import rows
+from broadmamba.features.extract_media import extract_media
 from unruly import load_unruly
 
-module._PART_ROWS = 4
+rows._PART_ROWS = 4
 def kill(done, total):
     if done >= 14:
         os.kill(os.getpid(), signal.SIGKILL)
-module.extract_media(Corpus.open(sys.argv[1]), partial(load_unruly, Path(sys.argv[3])), Path(sys.argv[2]), 2, kill)
+extract_media(Corpus.open(sys.argv[1]), partial(load_unruly, Path(sys.argv[3])), Path(sys.argv[2]), 2, kill)
 """
 
 

@@ -15,7 +15,8 @@ from rich.console import Console
 from broadmamba.data.conversation import Utterance
 from broadmamba.errors import InputError
 from broadmamba.recognition.prediction import NOTICE, ConversationPrediction, UtterancePrediction
-from broadmamba.recognition.writers import WRITERS, print_table, render
+from broadmamba.recognition.outputs import FORMATS, render
+from broadmamba.recognition.writers import print_table
 
 LABELS = ("neutral", "joy", "anger")
 texts = st.text(st.characters(exclude_categories=["Cs"]))
@@ -149,7 +150,7 @@ def test_nobody_known_nothing_said_and_a_missing_modality():
 
 
 def test_every_format_renders_text_that_ends_in_one_newline():
-    for name in WRITERS:
+    for name in FORMATS:
         text = render(prediction(), name)
         assert text.endswith("\n")
         assert not text.endswith("\n\n")
@@ -158,7 +159,8 @@ def test_every_format_renders_text_that_ends_in_one_newline():
 
 def test_an_unknown_format_lists_the_known_ones():
     with pytest.raises(
-        InputError, match=r"unknown format 'json'; known are table, jsonl, csv \(did you mean jsonl\?\)"
+        InputError,
+        match=r"unknown format 'json'; known are table, jsonl, csv, vtt, eaf, textgrid, html \(did you mean jsonl\?\)",
     ):
         render(prediction(), "json")
 

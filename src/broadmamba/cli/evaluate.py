@@ -28,12 +28,13 @@ def evaluate(
     from rich.console import Console
 
     from broadmamba.cli.tables import report_tables, subsets_table
-    from broadmamba.recognition.pretrained import load_pretrained
+    from broadmamba.recognition.pretrained import find_model
+    from broadmamba.training.checkpoint import Checkpoint
     from broadmamba.training.report import report_split, report_subsets
 
     if threads:
         torch.set_num_threads(threads)
-    checkpoint = load_pretrained(model)
+    checkpoint = Checkpoint.load(find_model(model))
     report = report_split(checkpoint, opened, split)
     if subsets:
         report["subsets"] = report_subsets(checkpoint, opened, split)

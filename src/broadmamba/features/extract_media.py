@@ -6,32 +6,19 @@ was. A stored row is used again only if its file, its span and the file's size a
 
 from __future__ import annotations
 
-import hashlib
-import json
-import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from broadmamba.data.corpus import Corpus, Feature
 from broadmamba.errors import InputError
 from broadmamba.features.clips import Clip, find_clips
 from broadmamba.features.extract import has_feature
 from broadmamba.features.parts import PartStore
-from broadmamba.features.workers import Job, Load, run_jobs
+from broadmamba.features.rows import TIME_LIMIT, RowStore, fingerprint
+from broadmamba.features.workers import Job, Load
 from broadmamba.storage import csv_text, write_text
-
-TIME_LIMIT = 300.0
-"""Seconds that one utterance may take; what takes longer hangs."""
-
-_PART_ROWS = 64
-_PART_SECONDS = 5.0
-"""A part is stored when it has so many rows or is so old: that much work a kill costs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,17 +100,11 @@ def extract_media(
         return corpus, Report(spec.name, len(ids))
     clips = find_clips(corpus, media, spec.modality)
     store = PartStore(corpus.path, spec)
-    rows = _Rows(store, spec.width, [_fingerprint(id, clip, media) for id, clip in zip(ids, clips, strict=True)])
+    rows = RowStore(store, spec.width, [_fingerprint(id, clip, media) for id, clip in zip(ids, clips, strict=True)])
     for row, clip in enumerate(clips):
         if isinstance(clip, str):
             rows.settle(row, clip)
-    try:
-        for row, result in run_jobs(load, _jobs(clips, rows.undone()), workers, limit):
-            rows.put(row, result)
-            if progress:
-                progress(rows.done, len(ids))
-    finally:
-        rows.store()
+    rows.fill(load, _jobs(clips, rows.undone()), workers, progress, limit)
     failures = tuple(
         Failure(ids[row], _name(clips[row], media), reason) for row, reason in sorted(rows.reasons.items())
     )
@@ -143,67 +124,6 @@ def extract_media(
     return extended, Report(spec.name, len(ids), failures)
 
 
-class _Rows:
-    """The rows of a feature as they come, stored in parts.
-
-    Attributes:
-        values: `(utterances, width)`, NaN where there is none (yet).
-        reasons: row → why there is none.
-        done: how many are settled.
-    """
-
-    def __init__(self, store: PartStore, width: int, fingerprints: list[int]) -> None:
-        self.values = np.full((len(fingerprints), width), np.nan, dtype=np.float32)
-        self.reasons: dict[int, str] = {}
-        self._fingerprints = fingerprints
-        self._undone = set(range(len(fingerprints)))
-        self._store = store
-        self._unstored: list[int] = []
-        self._stored_at = time.monotonic()
-        row_of = {fingerprint: row for row, fingerprint in enumerate(fingerprints)}
-        for part in store.read_all():
-            reasons = json.loads(part["reasons"].tobytes())
-            for fingerprint, values, reason in zip(part["fingerprints"], part["values"], reasons, strict=True):
-                if (row := row_of.get(int(fingerprint))) is not None:
-                    self.settle(row, reason or values)
-
-    @property
-    def done(self) -> int:
-        return len(self._fingerprints) - len(self._undone)
-
-    def undone(self) -> list[int]:
-        return sorted(self._undone)
-
-    def settle(self, row: int, result: NDArray[np.float32] | str) -> None:
-        """Take in a row, or why there is none, without storing it."""
-        if isinstance(result, str):
-            self.reasons[row] = result
-        else:
-            self.values[row] = result
-        self._undone.discard(row)
-
-    def put(self, row: int, result: NDArray[np.float32] | str) -> None:
-        """Settle a row; it is stored with the next part."""
-        self.settle(row, result)
-        self._unstored.append(row)
-        if len(self._unstored) >= _PART_ROWS or time.monotonic() > self._stored_at + _PART_SECONDS:
-            self.store()
-
-    def store(self) -> None:
-        """Write what is settled and not stored yet as one part."""
-        if self._unstored:
-            reasons = json.dumps([self.reasons.get(row, "") for row in self._unstored])
-            fingerprints = np.array([self._fingerprints[row] for row in self._unstored], dtype=np.int64)
-            arrays: dict[str, NDArray[Any]] = {
-                "fingerprints": fingerprints,
-                "values": self.values[self._unstored],
-                "reasons": np.frombuffer(reasons.encode(), dtype=np.uint8),
-            }
-            self._store.write(hashlib.sha256(fingerprints.tobytes()).hexdigest()[:16], arrays)
-        self._unstored.clear()
-        self._stored_at = time.monotonic()
-
-
 def _jobs(clips: list[Clip | str], rows: list[int]) -> list[Job]:
     """One job a file, with its spans in the order of time."""
     by_file: dict[Path, list[tuple[float, float | None, int]]] = defaultdict(list)
@@ -220,11 +140,10 @@ def _jobs(clips: list[Clip | str], rows: list[int]) -> list[Job]:
 
 def _fingerprint(id: str, clip: Clip | str, media: Path) -> int:
     """64 bits of a digest of everything that decides a row besides its extractor."""
-    decisive: list[Any] = [id, str(clip)]
-    if isinstance(clip, Clip):
-        state = clip.file.stat()
-        decisive = [id, _name(clip, media), clip.start, clip.end, state.st_size, state.st_mtime_ns]
-    return int.from_bytes(hashlib.sha256(json.dumps(decisive).encode()).digest()[:8], "little", signed=True)
+    if isinstance(clip, str):
+        return fingerprint([id, clip])
+    state = clip.file.stat()
+    return fingerprint([id, _name(clip, media), clip.start, clip.end, state.st_size, state.st_mtime_ns])
 
 
 def _name(clip: Clip | str, media: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -77,18 +78,20 @@ class TextEncoder:
         return replace(encoder, spec=replace(spec, width=encoder._rows([([0], [0])], [1])[0].shape[1]))
 
     @classmethod
-    def for_spec(cls, spec: FeatureSpec, source: str | None = None) -> TextEncoder:
+    def for_spec(cls, spec: FeatureSpec, source: str | None = None, beside: Path | None = None) -> TextEncoder:
         """Load the encoder that made a feature, known by the SHA-256 of its weights.
 
         Args:
             spec: of the feature.
-            source: name, folder or id of the encoder; needed where it is not one of the known ones.
+            source: name, folder or id of the encoder; needed where it is neither known nor beside the model.
+            beside: a fine-tuned encoder that came with the model.
 
         Raises:
             IncompatibleError: the encoder is not known, or the given one makes another feature.
         """
         if source is None:
-            source = next((name for name, it in KNOWN_ENCODERS.items() if it.sha256 == spec.sha256), None)
+            known = next((name for name, it in KNOWN_ENCODERS.items() if it.sha256 == spec.sha256), None)
+            source = known or (str(beside) if beside else None)
         if source is None:
             raise IncompatibleError(
                 f"the text encoder of {spec.describe()} is not one of {', '.join(KNOWN_ENCODERS)}; "

@@ -7,28 +7,26 @@ from pathlib import Path
 
 from broadmamba.data.conversation import near
 from broadmamba.errors import InputError
-from broadmamba.training.checkpoint import Checkpoint
 
 DEFAULT = "meld-text"
 """The model that comes with the package: trained on the text of MELD's dialogues."""
 
 
-def load_pretrained(model: str | Path = DEFAULT) -> Checkpoint:
-    """Load a model.
+def find_model(model: str | Path = DEFAULT) -> Path:
+    """The folder of a model.
 
     Args:
         model: a model folder, or the name of a model that comes with the package.
 
     Raises:
         InputError: it is neither.
-        CheckpointError: the folder is damaged.
     """
     shipped = Path(str(resources.files("broadmamba"))) / "pretrained"
     known = sorted(folder.name for folder in shipped.glob("*") if folder.is_dir())
     if str(model) in known:
-        return Checkpoint.load(shipped / str(model))
+        return shipped / str(model)
     if not Path(model).is_dir():
         raise InputError(
             f"{model}: expected a model folder or one of {', '.join(known)}, found neither{near(str(model), known)}"
         )
-    return Checkpoint.load(model)
+    return Path(model)

@@ -11,9 +11,10 @@ from broadmamba.data.corpus import Feature
 from broadmamba.data.spec import FeatureSpec
 from broadmamba.errors import InputError
 from broadmamba.features.text import TextEncoder
+from broadmamba.features.tuned import is_tuned
 from broadmamba.recognition.prediction import ConversationPrediction, UtterancePrediction
-from broadmamba.recognition.pretrained import DEFAULT, load_pretrained
-from broadmamba.training.checkpoint import Checkpoint
+from broadmamba.recognition.pretrained import DEFAULT, find_model
+from broadmamba.training.checkpoint import ENCODER, Checkpoint
 
 
 class Recognizer:
@@ -23,16 +24,20 @@ class Recognizer:
         checkpoint: the model.
         name: what the model is called in its predictions.
         encoder: text encoder, where the model's own is no known one: a folder or a Hugging Face id.
+        beside: the fine-tuned text encoder that came with the model, or None.
 
     Example:
         >>> recognizer = Recognizer.from_pretrained()
         >>> prediction = recognizer.predict(read_transcript("meeting.vtt"))
     """
 
-    def __init__(self, checkpoint: Checkpoint, name: str, encoder: str | None = None) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, name: str, encoder: str | None = None, beside: Path | None = None
+    ) -> None:
         self.checkpoint = checkpoint
         self.name = name
         self._encoder_source = encoder
+        self._beside = beside
 
     @classmethod
     def from_pretrained(cls, model: str | Path = DEFAULT, *, encoder: str | None = None) -> Recognizer:
@@ -42,7 +47,9 @@ class Recognizer:
             InputError: there is no such model.
             CheckpointError: its folder is damaged.
         """
-        return cls(load_pretrained(model), Path(model).name, encoder)
+        folder = find_model(model)
+        own = folder / ENCODER
+        return cls(Checkpoint.load(folder), Path(model).name, encoder, own if is_tuned(own) else None)
 
     def predict(
         self, conversation: Conversation, features: Mapping[str, Feature] | None = None
@@ -89,8 +96,8 @@ class Recognizer:
     def _encode(self, spec: FeatureSpec, conversation: Conversation) -> Feature:
         encoder = self._encoders.get(spec.name)
         if encoder is None:
-            encoder = self._encoders[spec.name] = TextEncoder.for_spec(spec, self._encoder_source)
-        return Feature(spec, encoder.encode([u.text for u in conversation]))
+            encoder = self._encoders[spec.name] = TextEncoder.for_spec(spec, self._encoder_source, self._beside)
+        return Feature(spec, encoder.encode_conversation(conversation))
 
     @cached_property
     def _encoders(self) -> dict[str, TextEncoder]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich import box
@@ -15,8 +14,6 @@ from rich.table import Table
 from rich.text import Text
 
 from broadmamba import storage
-from broadmamba.data.conversation import near
-from broadmamba.errors import InputError
 from broadmamba.recognition.palette import colour_of
 from broadmamba.recognition.prediction import ConversationPrediction, UtterancePrediction
 
@@ -26,30 +23,6 @@ _PLAIN_WIDTH = 100  # of a table in a file, in characters
 
 # a terminal must not obey what a transcript says: control characters and reversals of direction
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\s]+")
-_FORMULA = ("=", "+", "-", "@", "\t", "\n")
-
-
-def choose_format(wanted: str | None, out: Path | None) -> str:
-    """The format that was asked for, else the one that the output file's name ends with, else `table`.
-
-    Raises:
-        InputError: the format is unknown; the message lists those that are.
-    """
-    if wanted is None:
-        ending = out.suffix.removeprefix(".") if out is not None else ""
-        return ending if ending in WRITERS else "table"
-    if wanted not in WRITERS:
-        raise InputError(f"unknown format {wanted!r}; known are {', '.join(WRITERS)}{near(wanted, list(WRITERS))}")
-    return wanted
-
-
-def render(prediction: ConversationPrediction, format: str) -> str:
-    """The prediction as text in one of `WRITERS`' formats.
-
-    Raises:
-        InputError: the format is unknown; the message lists those that are.
-    """
-    return WRITERS[choose_format(format, None)](prediction)
 
 
 def jsonl_text(prediction: ConversationPrediction) -> str:
@@ -78,11 +51,11 @@ def csv_text(prediction: ConversationPrediction) -> str:
         ],
         (
             [
-                *(_cell(record[column]) for column in fixed),
+                *(record[column] for column in fixed),
                 *(record["probabilities"].get(label) for label in labels),
                 *(record["modality_weights"].get(name) for name in modalities),
                 "+".join(record["present"]),
-                _cell(record["model"]),
+                record["model"],
             ]
             for record in (_record(prediction, item) for item in prediction)
         ),
@@ -127,14 +100,6 @@ def print_table(prediction: ConversationPrediction, console: Console) -> None:
     console.print(table)
 
 
-WRITERS: Mapping[str, Callable[[ConversationPrediction], str]] = {
-    "table": table_text,
-    "jsonl": jsonl_text,
-    "csv": csv_text,
-}
-"""Format name to writer."""
-
-
 def _record(prediction: ConversationPrediction, item: UtterancePrediction) -> dict[str, Any]:
     return {
         "conversation": prediction.conversation,
@@ -155,14 +120,6 @@ def _record(prediction: ConversationPrediction, item: UtterancePrediction) -> di
 def _keys(mappings: Iterable[Mapping[str, float]]) -> list[str]:
     """Keys of all mappings, in the order in which they first come."""
     return list(dict.fromkeys(key for mapping in mappings for key in mapping))
-
-
-def _cell(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    # a lone carriage return would break the row: csv quotes it only from Python 3.13 on
-    text = value.replace("\r\n", "\n").replace("\r", "\n")
-    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def _shown(text: str) -> str:

@@ -31,6 +31,9 @@ from broadmamba.training.card import model_card
 FORMAT = "broadmamba-model"
 VERSION = 2
 
+ENCODER = "encoder"
+"""Folder inside a model's, where the fine-tuned text encoder is that the model goes with."""
+
 IDENTITY = ("name", "modality", "width", "pooling", "sha256", "columns")
 """What two specs must share for a model to read the one in place of the other."""
 

@@ -233,7 +233,9 @@ class _Tuner:
         for state, (_, owners), passage in zip(last, frozen, passages, strict=True):
             turns = turn_mask(owners, states.shape[1])[-passage.scored :].to(state.dtype)
             rows.append(turns @ state / turns.sum(dim=1, keepdim=True))
-        dropped = F.dropout(torch.cat(rows), 2 * self.config.dropout, self.encoder.training)
+        # sentence encoders give numbers of about 0.1, which a linear classifier would take epochs to make much of
+        scaled = F.layer_norm(torch.cat(rows), (self.encoder.width,))
+        dropped = F.dropout(scaled, 2 * self.config.dropout, self.encoder.training)
         logits: Tensor = self.classifier(dropped)
         return logits
 

@@ -1,0 +1,161 @@
+"""A recording in: who said what when, its features, and with them the emotion of each utterance.
+
+What takes long — hearing the words, looking at faces — is stored while it is done, so that a run that was killed
+goes on where it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from broadmamba.data.conversation import Conversation
+from broadmamba.data.corpus import Feature
+from broadmamba.data.spec import FeatureSpec
+from broadmamba.errors import IncompatibleError, InputError, MissingExtraError
+from broadmamba.features.audio import load_audio
+from broadmamba.features.extract_recording import extract_recording
+from broadmamba.features.video import load_video
+from broadmamba.features.workers import Load
+from broadmamba.media.recording import Recording
+from broadmamba.media.speech import SpeechBlock, SpeechRecognizer
+from broadmamba.media.transcripts import read_transcript
+from broadmamba.media.turns import assign_speakers
+from broadmamba.media.utterances import spoken_conversation
+from broadmamba.media.voices import find_turns
+from broadmamba.recognition.prediction import ConversationPrediction
+from broadmamba.recognition.recognizer import Recognizer
+from broadmamba.storage import read_jsonl, write_jsonl
+
+Progress = Callable[[str, float, float], None]
+"""Told what is done at the moment, how much of it is done, and how much that is in all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listening:
+    """How a recording becomes a conversation.
+
+    Attributes:
+        transcript: file with what was said; None has it heard by a speech model.
+        speech_model: folder or name of a Whisper model, see `SpeechRecognizer.load`.
+        language: spoken in the recording, such as `en`; None finds out.
+        speakers: how many there are, where the transcript does not name them; None finds out.
+    """
+
+    transcript: Path | None = None
+    speech_model: str = "base"
+    language: str | None = None
+    speakers: int | None = None
+
+
+def predict_recording(
+    recognizer: Recognizer,
+    path: Path,
+    work: Path,
+    listening: Listening = Listening(),
+    *,
+    workers: int = 1,
+    weights: Path | None = None,
+    progress: Progress = lambda stage, done, total: None,
+    notice: Callable[[str], object] = lambda text: None,
+) -> ConversationPrediction:
+    """Recognise the emotions of a recording.
+
+    Args:
+        recognizer: the model; the modalities that it reads are used as far as the recording has them.
+        path: of the recording.
+        work: folder for unfinished work; what is found there is used, and all of it is removed at the end.
+        listening: how the recording becomes a conversation.
+        workers: processes for audio and video.
+        weights: of the video feature's network, where it has none of its own.
+        progress: told how far the work is.
+        notice: told what the user should know, in a sentence.
+
+    Raises:
+        InputError: the recording or the transcript cannot be used.
+        MissingExtraError: an optional part is needed; the message says which.
+        IncompatibleError: the model reads a feature that cannot be made here.
+    """
+    with Recording.open(path) as recording:
+        loaders = _loaders(recognizer.checkpoint.features, recording, weights)
+        conversation = listen(recording, work, listening, progress, notice)
+    features: dict[str, Feature] = {}
+    for name, load in loaders.items():
+        tell = partial(progress, f"Extracting {name}")
+        features[name] = extract_recording(conversation, path, load, work, workers, tell)
+    progress("Recognising", 0, 1)
+    prediction = recognizer.predict(conversation, features)
+    progress("Recognising", 1, 1)
+    shutil.rmtree(work, ignore_errors=True)
+    return prediction
+
+
+def listen(
+    recording: Recording, work: Path, listening: Listening, progress: Progress, notice: Callable[[str], object]
+) -> Conversation:
+    """Who says what when: out of the transcript or, where there is none, out of the sound.
+
+    A conversation whose turns have no speakers gets them from the voices, if the extra `asr` is there.
+    """
+    if listening.transcript is not None:
+        conversation = read_transcript(listening.transcript)
+        if all(u.start is None for u in conversation):
+            notice(f"{listening.transcript} has no times: sound and pictures cannot be used, only the words are")
+            return conversation
+        if any(u.speaker is not None for u in conversation) or not recording.has_audio:
+            return conversation
+        spans = sorted((u.start, u.end) for u in conversation if u.start is not None and u.end is not None)
+        try:
+            turns = find_turns(recording, spans, listening.speakers, partial(progress, "Telling voices apart"))
+        except MissingExtraError as error:
+            notice(f"the transcript names no speakers, and none are told apart: {error}")
+            return conversation
+        return assign_speakers(conversation, turns)
+    blocks = _hear(recording, work, listening, progress)
+    spans = [span for block in blocks for span in block.speech]
+    turns = find_turns(recording, spans, listening.speakers, partial(progress, "Telling voices apart"))
+    return spoken_conversation(recording, blocks, turns)
+
+
+def _hear(recording: Recording, work: Path, listening: Listening, progress: Progress) -> Sequence[SpeechBlock]:
+    """All blocks of a recording, each stored when it was heard."""
+    state = recording.path.stat()
+    decisive = [recording.path.name, state.st_size, state.st_mtime_ns, listening.speech_model, listening.language]
+    file = work / f"speech-{hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:16]}.jsonl"
+    blocks = [SpeechBlock.from_dict(row) for _, row in read_jsonl(file)] if file.is_file() else []
+    recognizer = SpeechRecognizer.load(listening.speech_model)
+    for block in recognizer.blocks(recording, listening.language, blocks):
+        blocks.append(block)
+        write_jsonl(file, (one.to_dict() for one in blocks))
+        progress("Hearing the words", block.end, recording.duration or block.end)
+    return blocks
+
+
+def _loaders(
+    features: Mapping[str, Sequence[FeatureSpec]], recording: Recording, weights: Path | None
+) -> dict[str, Load]:
+    """What makes each audio and video feature of the model that the recording has a stream for.
+
+    Raises:
+        IncompatibleError: nothing here makes a feature that the model reads.
+    """
+    streams = {"audio": recording.has_audio, "video": recording.has_video}
+    loaders: dict[str, Load] = {}
+    for modality, there in streams.items():
+        for spec in features.get(modality, ()) if there else ():
+            load: Load = (
+                partial(load_audio, spec.name) if modality == "audio" else partial(load_video, spec.name, weights)
+            )
+            try:
+                made = load().spec
+            except InputError as error:
+                raise IncompatibleError(f"the model reads {spec.describe()}, made nowhere here: {error}") from None
+            if (made.width, made.sha256) != (spec.width, spec.sha256):
+                raise IncompatibleError(f"the model reads {spec.describe()}, what is made here is {made.describe()}")
+            loaders[spec.name] = load
+    return loaders
