@@ -12,7 +12,7 @@ from broadmamba.errors import InputError
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _MOST_ODD_BYTES = 0.3
 _MOST_BYTES = 256 * 2**20
-_MOST_LINES = 4_000_000
+_MOST_LINES = 2_000_000
 _BINARY_PRAAT = b"ooBinaryFile"
 
 
@@ -24,7 +24,7 @@ def read_lines(path: Path) -> str:
 
     Raises:
         InputError: the file cannot be read, is binary, holds only white space, or is far larger than any
-            transcript (256 MiB, four million lines).
+            transcript (256 MiB, two million lines).
     """
     if path.is_file() and path.stat().st_size > _MOST_BYTES:
         raise InputError(f"{path}: expected a transcript of at most {_MOST_BYTES >> 20} MiB, found a larger file")

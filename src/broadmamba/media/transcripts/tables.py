@@ -21,6 +21,7 @@ FIELD_NAMES: Mapping[str, tuple[str, ...]] = {
 }
 """Names of each field, most telling first; case, spaces, `_`, `-` and `.` in a name do not matter."""
 
+_LONGEST_HEADER = 10_000  # characters of it that tell the format
 _DELIMITERS = (",", ";", "\t")
 
 
@@ -36,7 +37,7 @@ def find_fields(names: Sequence[str]) -> dict[str, str]:
 
 def find_delimiter(text: str) -> tuple[str, int]:
     """The delimiter under which the first line names most fields, and how many (0 if none is the text)."""
-    first = text.lstrip("\n").split("\n", 1)[0]
+    first = text.lstrip("\n")[:_LONGEST_HEADER].split("\n", 1)[0]
     counts = {delimiter: _known_fields(first, delimiter) for delimiter in _DELIMITERS}
     best = max(_DELIMITERS, key=counts.__getitem__)
     return best, counts[best]

@@ -77,7 +77,8 @@ def tier_rows(source: Source, tiers: Sequence[Tier]) -> list[Row]:
     A tier's speaker is its name (nobody known for names such as `utterances`). Which tiers count is decided by
     their names:
 
-    - `X-emotion` where there is a tier `X` holds emotions, whatever else its name says, and is passed over; only
+    - A tier with the name of its speaker is that person's, whatever else the name says.
+    - `X-emotion` where there is a tier `X` holds X's emotions and is passed over; it only
       tells of a span of `X` without text that it is an utterance all the same.
     - `words`, `Anna - words` and the like hold words. They count only if there are no utterances of this speaker,
       and become utterances at pauses (`words.group_words`).
@@ -128,7 +129,8 @@ def _voices(tiers: Sequence[Tier]) -> Iterator[_Voice]:
             spans = [span for span in spans if span.text or (span.start, span.end) in wordless]
         if index in emotions or not spans:
             continue
-        name, kind = (tier.name.strip(), "utterances") if index in labelled else _name_and_kind(tier.name)
+        persons = index in labelled or tier.speaker == tier.name.strip()
+        name, kind = (tier.name.strip(), "utterances") if persons else _name_and_kind(tier.name)
         if tier.points and kind == "utterances":
             kind = "notes"
         yield _Voice(tier, kind, tier.speaker or (None if name.lower() in _UNNAMED else name), spans)
@@ -169,4 +171,4 @@ def _words(source: Source, voices: Sequence[_Voice]) -> list[Word]:
         for span in voice.spans
         if span.text.lower() not in _SILENCES and span.start is not None and span.end is not None
     ]
-    return with_speakers(words, source.turns)
+    return with_speakers(source, words)

@@ -50,10 +50,8 @@ def ctm_rows(source: Source) -> list[Row]:
             has the file's name; the message names the line.
     """
     lines = _of_one_recording(source, list(_spoken_lines(source)), column=0)
-    words = [_word(source, number, fields) for number, fields in lines]
-    if source.turns:
-        words = with_speakers(words, source.turns)
-    elif len({fields[1] for _, fields in lines}) > 1:
+    words = with_speakers(source, [_word(source, number, fields) for number, fields in lines])
+    if not source.turns and len({fields[1] for _, fields in lines}) > 1:
         words = [
             replace(word, speaker=word.speaker or fields[1]) for word, (_, fields) in zip(words, lines, strict=True)
         ]

@@ -6,12 +6,14 @@ import heapq
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from broadmamba.media.transcripts.rows import Row
-from broadmamba.media.turns import Turn, speakers_of
+from broadmamba.errors import InputError
+from broadmamba.media.transcripts.rows import Row, Source
+from broadmamba.media.turns import speakers_of
 
 PAUSE = 0.5
 """Silence of one speaker, in seconds, that ends an utterance if it is longer."""
 
+_MOST_WORDS = 500_000
 _DECIMALS = 6  # of a second; a start and a duration that were added are off by less
 
 
@@ -26,10 +28,16 @@ class Word:
     speaker: str | None = None
 
 
-def with_speakers(words: Sequence[Word], turns: Iterable[Turn]) -> list[Word]:
-    """The words, those of nobody known with the speaker of `turns.speakers_of`."""
+def with_speakers(source: Source, words: Sequence[Word]) -> list[Word]:
+    """The words, those of nobody known with the speaker whom the source's turns give them.
+
+    Raises:
+        InputError: there are more than 500 000 words, which is days of talk.
+    """
+    if len(words) > _MOST_WORDS:
+        raise InputError(f"{source.path}: expected at most {_MOST_WORDS} words, found {len(words)}")
     lacking = [index for index, word in enumerate(words) if word.speaker is None]
-    found = speakers_of([(words[index].start, words[index].end) for index in lacking], turns)
+    found = speakers_of([(words[index].start, words[index].end) for index in lacking], source.turns)
     given = list(words)
     for index, speaker in zip(lacking, found, strict=True):
         given[index] = replace(words[index], speaker=speaker)
