@@ -37,7 +37,7 @@ _WINDOW_SECONDS, _STEP_SECONDS = _WINDOW * _HOP / SAMPLE_RATE, _STEP * _HOP / SA
 _LOUDNESS = 10 ** (-30 / 20)  # the least root mean square that the encoder is used to
 
 _THRESHOLD = 0.27  # cosine distance at which two groups of stretches are two speakers
-_CHANGE = 0.3  # cosine distance of the windows before and after a moment at which the speaker may change there
+_CHANGE = 0.25  # cosine distance of the windows before and after a moment at which the speaker may change there
 _MOST_CLUSTERED = 2000  # stretches; distances between all of them take 16 MB
 _SAME_TURN = 1.0  # seconds: stretches of one speaker that are closer than this are one turn
 _LONGEST_READ = 60.0  # seconds of one span that are held at a time
