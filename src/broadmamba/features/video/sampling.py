@@ -15,11 +15,11 @@ from broadmamba.errors import InputError
 from broadmamba.features.extractor import Span
 from broadmamba.media.recording import Recording
 
-PICTURES_A_SECOND = 3
-"""How often a span is looked at."""
+PICTURES_A_SECOND = 2.5
+"""How often a span is looked at: often enough for an expression, and ten minutes take 20 s of a processor core."""
 
 MOST_PICTURES = 64
-"""Of one span: a span of more than 21 s is looked at half as often, one of more than 43 s a quarter as often, …"""
+"""Of one span: a span of more than 26 s is looked at half as often, one of more than 51 s a quarter as often, …"""
 
 Seen = TypeVar("Seen")
 Row = NDArray[np.float32]
