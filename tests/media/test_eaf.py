@@ -122,7 +122,10 @@ def test_the_content_decides_over_the_name(read, name):
         (document(), "expected at least one utterance, found none"),
         ("<html></html>", "line 1: expected an ELAN file with the root ANNOTATION_DOCUMENT, found html"),
         ("no XML", "line 1: expected well-formed XML, found syntax error"),
-        (document().replace("milliseconds", "PAL-frames"), "line 3: expected times in milliseconds, found PAL-frames"),
+        (
+            document().replace("milliseconds", "PAL-frames"),
+            "line 3: expected times in milliseconds, found 'PAL-frames'",
+        ),
         (document(tier("A", (1, 9, "x")), slots=slots(0)), "line 6: expected a known time slot, found 'ts9'"),
         (document(tier("A", (1, 2, "x")), slots=slots(5, 4)), "line 6: expected an end at 0.005 s or later"),
         (document(slots=slots("-5")), "line 4: expected a time in whole milliseconds, 0 or later, found '-5'"),

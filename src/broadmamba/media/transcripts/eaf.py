@@ -93,7 +93,7 @@ class _Document:
         if self._depth > _DEEPEST:
             raise InputError(f"{self._where}: expected an ELAN file, found XML more than {_DEEPEST} elements deep")
         if name == "HEADER" and attributes.get("TIME_UNITS", "milliseconds") != "milliseconds":
-            raise InputError(f"{self._where}: expected times in milliseconds, found {attributes['TIME_UNITS'][:40]}")
+            raise InputError(f"{self._where}: expected times in milliseconds, found {attributes['TIME_UNITS'][:40]!r}")
         if name == "TIME_SLOT":
             self._add_slot(attributes)
         elif name == "TIER":

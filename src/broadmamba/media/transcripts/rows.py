@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from broadmamba.data.conversation import Conversation, Utterance
@@ -120,6 +121,12 @@ def check_name(value: object, what: str) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return check_string(value, what).strip() or None
+
+
+def listed(names: Iterable[str]) -> str:
+    """The first twelve names, each cut and on one line, for a message."""
+    first = list(islice(names, 13))
+    return ", ".join([" ".join(name[:30].split()) for name in first[:12]] + ["…"] * (len(first) > 12))
 
 
 def build_conversation(source: Source, rows: Iterable[Row]) -> Conversation:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from broadmamba.errors import InputError
-from broadmamba.media.transcripts.rows import Row, Source, check_name, check_seconds, check_string, parse_time
+from broadmamba.media.transcripts.rows import Row, Source, check_name, check_seconds, check_string, listed, parse_time
 
 FIELD_NAMES: Mapping[str, tuple[str, ...]] = {
     "text": ("text", "utterance", "sentence", "transcript"),
@@ -68,7 +68,7 @@ def csv_rows(source: Source) -> Iterator[Row]:
             header = cells
             fields = find_fields(header)
             if "text" not in fields:
-                found = ", ".join(name.strip()[:30] for name in header[:12])
+                found = listed(header)
                 raise InputError(
                     f"{source.where(line)}: expected a header with a column {_either('text')}, found {found}"
                 )
@@ -118,7 +118,7 @@ def jsonl_rows(source: Source) -> Iterator[Row]:
             raise InputError(f"{where}: expected a JSON object, found {type(values).__name__}")
         fields = find_fields(list(values))
         if "text" not in fields:
-            found = ", ".join(str(name)[:30] for name in list(values)[:12]) or "no key"
+            found = listed(values) or "no key"
             raise InputError(f"{where}: expected a key {_either('text')}, found {found}")
         yield _row(source, line, values, fields)
 

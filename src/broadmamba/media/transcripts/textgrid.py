@@ -58,7 +58,7 @@ class _Tokens:
             position = match.start()
             string, flag, word, lone = match.groups()
             if lone:
-                self.refuse("a text with a closing quotation mark", "none")
+                self.refuse("a text with a closing quotation mark", None)
             elif string is not None:
                 yield string.replace('""', '"')
             elif flag is not None:
@@ -86,7 +86,7 @@ class _Tokens:
         return check_seconds(value, self._source.where(self.line))
 
     def refuse(self, expected: str, found: object) -> NoReturn:
-        shown = "the end of the file" if found is None else str(found)[:40]
+        shown = "the end of the file" if found is None else repr(found)[:40]
         raise InputError(f"{self._source.where(self.line)}: expected {expected}, found {shown}")
 
 
@@ -94,11 +94,11 @@ def _tiers(tokens: _Tokens) -> Iterator[Tier]:
     tokens.string("a Praat text file")
     kind = tokens.string("the class of the object")
     if not kind.startswith("TextGrid"):
-        tokens.refuse("a TextGrid", f"Praat's {kind[:30]}")
+        tokens.refuse("a TextGrid", kind)
     tokens.seconds("the start of the time domain")
     tokens.seconds("the end of the time domain")
     if tokens.string("<exists> or <absent>") != "<exists>":
-        tokens.refuse("tiers", "none")
+        tokens.refuse("<exists>, so tiers", "<absent>")
     for _ in tokens.count("the number of tiers"):
         yield _tier(tokens)
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from broadmamba.errors import InputError
-from broadmamba.media.transcripts.rows import Row, Source
+from broadmamba.media.transcripts.rows import Row, Source, listed
 from broadmamba.media.transcripts.words import Word, group_words, with_speakers
 
 EMOTION = "-emotion"
@@ -98,7 +98,7 @@ def tier_rows(source: Source, tiers: Sequence[Tier]) -> list[Row]:
     ]
     notes = [voice for voice in voices if voice.kind == "notes"]
     if voices and not (utterances or words or notes):
-        names = ", ".join(voice.tier.name[:30] for voice in voices[:8])
+        names = listed([voice.tier.name for voice in voices])
         raise InputError(f"{source.path}: expected a tier of utterances or words, found only {names}")
     found = [
         (span.order, Row(span.place, span.text, voice.speaker, span.start, span.end))

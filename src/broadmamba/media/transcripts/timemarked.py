@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from broadmamba.errors import InputError
-from broadmamba.media.transcripts.rows import Row, Source, check_seconds
+from broadmamba.media.transcripts.rows import Row, Source, check_seconds, listed
 from broadmamba.media.transcripts.words import Word, group_words, with_speakers
 from broadmamba.media.turns import Turn
 
@@ -119,10 +119,9 @@ def _of_one_recording(source: Source, lines: list[tuple[int, list[str]]], column
     if len(names) <= 1:
         return lines
     if source.path.stem not in names:
-        listed = ", ".join(name[:40] for name in names[:8]) + (", …" if len(names) > 8 else "")
         raise InputError(
             f"{source.path}: expected one recording, or one named {source.path.stem[:60]}, found {len(names)}"
-            f" ({listed})"
+            f" ({listed(names)})"
         )
     return [(number, fields) for number, fields in lines if fields[column] == source.path.stem]
 

@@ -8,7 +8,7 @@ from itertools import groupby, pairwise
 from typing import Any, NamedTuple
 
 from broadmamba.errors import InputError
-from broadmamba.media.transcripts.rows import Row, Source, check_name, check_seconds, check_string
+from broadmamba.media.transcripts.rows import Row, Source, check_name, check_seconds, check_string, listed
 from broadmamba.media.turns import Turn, speakers_of
 
 _OPENINGS = ("{", "[", "[{")  # of a value over several lines
@@ -80,7 +80,7 @@ def _segments(value: object) -> list[Any] | None:
 def _spoken(values: Mapping[str, Any], keys: Sequence[str], where: str) -> _Spoken:
     key = next((key for key in keys if key in values), None)
     if key is None:
-        raise InputError(f"{where}: expected a key {' or '.join(keys)}, found {', '.join(list(values)[:12])[:200]}")
+        raise InputError(f"{where}: expected a key {' or '.join(keys)}, found {listed(values)}")
     text = check_string(values[key], f"{where}: the text").strip()
     named = values.get("speaker")
     speaker = None if named is None else check_name(named, f"{where}: the speaker")
