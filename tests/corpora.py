@@ -141,3 +141,15 @@ def make_text_model(folder: Path) -> tuple[Path, Path]:
     fitted = fit(make_text_corpus(encoder), tiny_config(epochs=10, model={"fusion": "class"}))
     fitted.checkpoint.save(folder / "model")
     return encoder, folder / "model"
+
+
+def make_untaught_model(specs: Sequence[FeatureSpec], folder: Path) -> Path:
+    """A tiny model that reads features of these specs, and has learnt nothing."""
+    corpus = make_corpus(5, modalities=("text",))
+    random = np.random.default_rng(0)
+    features = {
+        spec.name: Feature(spec, random.normal(size=(len(corpus.utterances), spec.width)).astype(np.float32))
+        for spec in specs
+    }
+    fit(replace(corpus, features=features), tiny_config(epochs=1)).checkpoint.save(folder)
+    return folder

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +32,11 @@ from spoken import (
     word_error_rate,
 )
 
-from broadmamba.data.corpus import Feature
 from broadmamba.features.audio import load_audio
 from broadmamba.features.text import TextEncoder
 from broadmamba.features.video import load_video
 from broadmamba.features.video.expression_weights import fetch_weights
-from broadmamba.training.fit import fit
-from corpora import LABELS, make_corpus, tiny_config
+from corpora import LABELS, make_untaught_model
 
 FACES_FROM, FACES_TO = 2, 5  # turns during which faces are to be seen
 FILES = {"predictions.jsonl", "predictions.csv", "captions.vtt", "tiers.eaf", "tiers.TextGrid", "report.html"}
@@ -77,11 +75,12 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         recording = make_recording(
             folder / "meeting.mp4", footage=lambda now: people if first <= now < last else plain(now)
         )
+        specs = (TextEncoder.load("minilm").spec, load_audio("prosody").spec, load_video("expression").spec)
         yield Scene(
             recording,
             write_srt(folder / "meeting.srt", recording, named=True),
             write_srt(folder / "anonymous.srt", recording, named=False),
-            make_model(folder / "model"),
+            make_untaught_model(specs, folder / "model"),
         )
 
 
@@ -96,19 +95,6 @@ def write_srt(path: Path, recording: SpokenRecording, named: bool) -> Path:
     )
     path.write_text("\n".join(cues))
     return path
-
-
-def make_model(folder: Path) -> Path:
-    """A tiny model that reads what the package's own extractors make; it has learnt nothing."""
-    plain_corpus = make_corpus(5, modalities=("text",))
-    random = np.random.default_rng(0)
-    specs = (TextEncoder.load("minilm").spec, load_audio("prosody").spec, load_video("expression").spec)
-    features = {
-        spec.name: Feature(spec, random.normal(size=(len(plain_corpus.utterances), spec.width)).astype(np.float32))
-        for spec in specs
-    }
-    fit(replace(plain_corpus, features=features), tiny_config(epochs=1)).checkpoint.save(folder)
-    return folder
 
 
 def rows(out: Path) -> list[dict[str, Any]]:

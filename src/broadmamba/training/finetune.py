@@ -6,7 +6,6 @@ utterance is read with the turns around it, and that what is learnt takes a few 
 
 from __future__ import annotations
 
-import io
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,9 +27,9 @@ from broadmamba.features.encoder_files import EncoderFiles
 from broadmamba.features.lora import adapt, additions_to_arrays
 from broadmamba.features.passages import Passage, Reading
 from broadmamba.features.tokens import TurnTokens, pad, token_limit, turn_mask
-from broadmamba.storage import atomic_write
 from broadmamba.training.fit import SAVE_EVERY, warm_cosine
 from broadmamba.training.split_encoder import SplitEncoder, upper_layers
+from broadmamba.training.state import stored_state, write_state
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -309,10 +308,7 @@ class _Tuner:
             "best_epoch": self.best_epoch,
             "history": [asdict(epoch) for epoch in self.history],
         }
-        buffer = io.BytesIO()
-        torch.save(content, buffer)
-        with atomic_write(path) as file:
-            file.write(buffer.getbuffer())
+        write_state(path, content)
 
     def load(self, path: Path) -> None:
         """Go back to what `save` kept.
@@ -320,21 +316,15 @@ class _Tuner:
         Raises:
             CheckpointError: the file is damaged or of another fine-tuning.
         """
-        try:
-            content: dict[str, Any] = torch.load(path, weights_only=True)
-            settings = content["settings"]
-        except Exception as error:  # torch.load raises many kinds; each means the same here
-            raise CheckpointError(
-                f"{path}: this saved state cannot be read ({type(error).__name__}); remove it to start anew"
-            ) from None
-        if settings != self._settings():
-            raise CheckpointError(f"{path}: was left by a fine-tuning with other settings; remove it to start anew")
-        self._put(content["learnt"])
-        self.optimizer.load_state_dict(content["optimizer"])
-        torch.set_rng_state(content["random"])
-        self.losses = content["losses"]
-        self.best, self.best_epoch = content["best"], content["best_epoch"]
-        self.history = [FinetuneEpoch(**epoch) for epoch in content["history"]]
+        with stored_state(path) as content:
+            if content["settings"] != self._settings():
+                raise CheckpointError(f"{path}: was left by a fine-tuning with other settings; remove it to start anew")
+            self._put(content["learnt"])
+            self.optimizer.load_state_dict(content["optimizer"])
+            torch.set_rng_state(content["random"])
+            self.losses = content["losses"]
+            self.best, self.best_epoch = content["best"], content["best_epoch"]
+            self.history = [FinetuneEpoch(**epoch) for epoch in content["history"]]
 
     def _settings(self) -> dict[str, Any]:
         return {"config": asdict(self.config), "seed": self.seed, "utterances": len(self.train.utterances)}

@@ -6,13 +6,11 @@ test split could reach it.
 
 from __future__ import annotations
 
-import io
 import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -22,15 +20,15 @@ from broadmamba.data.batching import Prepared
 from broadmamba.data.corpus import Corpus, Split
 from broadmamba.data.normalise import Normaliser
 from broadmamba.data.spec import MODALITIES, FeatureSpec
-from broadmamba.errors import CheckpointError, InputError
+from broadmamba.errors import InputError
 from broadmamba.evaluation.calibration import fit_temperature
 from broadmamba.evaluation.metrics import Metrics, measure
 from broadmamba.evaluation.scoring import evaluate, score
 from broadmamba.model.network import BroadMamba
-from broadmamba.storage import atomic_write
 from broadmamba.training.checkpoint import Checkpoint, assemble
 from broadmamba.training.config import TrainingConfig
 from broadmamba.training.refit import refit_readouts
+from broadmamba.training.state import stored_state, write_state
 
 SAVE_EVERY = 10.0
 """Seconds between saved states: what a kill may cost."""
@@ -245,10 +243,7 @@ class _Trainer:
             "best_epoch": self.best_epoch,
             "history": [asdict(e) for e in self.history],
         }
-        buffer = io.BytesIO()
-        torch.save(content, buffer)
-        with atomic_write(path) as file:
-            file.write(buffer.getbuffer())
+        write_state(path, content)
 
     def load(self, path: Path) -> None:
         """Go back to what `save` kept.
@@ -256,8 +251,7 @@ class _Trainer:
         Raises:
             CheckpointError: the file is damaged or of another training.
         """
-        try:
-            content: dict[str, Any] = torch.load(path, weights_only=True)
+        with stored_state(path) as content:
             self.model.load_state_dict(content["model"])
             if self.averaged is not None:
                 self.averaged.load_state_dict(content["averaged"])
@@ -267,10 +261,6 @@ class _Trainer:
             torch.set_rng_state(content["random"])
             self.best, self.best_epoch = content["best"], content["best_epoch"]
             self.history = [Epoch(**e) for e in content["history"]]
-        except Exception as error:  # torch.load raises many kinds; each means the same here
-            raise CheckpointError(
-                f"{path}: this saved state cannot be read ({type(error).__name__}); remove it to start anew"
-            ) from None
 
 
 def warm_cosine(step: int, steps: int) -> float:
