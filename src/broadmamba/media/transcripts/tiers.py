@@ -78,8 +78,8 @@ def tier_rows(source: Source, tiers: Sequence[Tier]) -> list[Row]:
     their names:
 
     - A tier with the name of its speaker is that person's, whatever else the name says.
-    - `X-emotion` where there is a tier `X` holds X's emotions and is passed over; it only
-      tells of a span of `X` without text that it is an utterance all the same.
+    - `X-emotion`, where there is a tier `X`, holds X's emotions and is passed over. It only tells of a span of `X`
+      without text that it is an utterance all the same.
     - `words`, `Anna - words` and the like hold words. They count only if there are no utterances of this speaker,
       and become utterances at pauses (`words.group_words`).
     - `phones`, `syllables` and the like never count.
