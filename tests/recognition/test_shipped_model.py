@@ -7,12 +7,16 @@ import io
 from importlib import resources
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from broadmamba.data.corpus import Feature
+from broadmamba.features.audio import load_audio
+from broadmamba.features.text import TextEncoder
 from broadmamba.media.transcripts import read_transcript
 from broadmamba.recognition.pretrained import DEFAULT
 from broadmamba.recognition.recognizer import Recognizer
-from broadmamba.training.checkpoint import Checkpoint
+from broadmamba.training.checkpoint import IDENTITY, Checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "kitchen.vtt"
@@ -35,12 +39,14 @@ def test_the_example_is_labelled_offline(recognizer: Recognizer, offline: list[o
     conversation = read_transcript(EXAMPLE)
     prediction = recognizer.predict(conversation)
     assert [item.utterance for item in prediction] == list(conversation)
-    assert prediction.model == "meld-text"
+    assert prediction.model == "meld"
     for item in prediction:
         assert set(item.probabilities) == MELD
         assert sum(item.probabilities.values()) == pytest.approx(1, abs=1e-5)
         assert item.probability == max(item.probabilities.values()) == item.probabilities[item.label]
-        assert item.present == ("text",) and item.modality_weights == {"text": pytest.approx(1)}
+        assert item.present == ("text",)
+        assert item.modality_weights["text"] == pytest.approx(1)
+        assert item.modality_weights["audio"] == pytest.approx(0)
     # what nobody could mistake; the rest of a model with a weighted F1 of about 60 is left to it
     by_text = {item.utterance.text: item.label for item in prediction}
     assert by_text["Lin, that is wonderful! I am so happy for you!"] == "joy"
@@ -69,22 +75,56 @@ def test_the_command_needs_no_option(
 def test_an_unknown_name_suggests_it() -> None:
     from broadmamba.errors import InputError
 
-    with pytest.raises(InputError, match=r"one of meld-text, found neither \(did you mean meld-text\?\)"):
-        Recognizer.from_pretrained("meld-txt")
+    with pytest.raises(InputError, match=r"one of meld, found neither \(did you mean meld\?\)"):
+        Recognizer.from_pretrained("melt")
+
+
+def test_words_voice_or_both_are_enough(recognizer: Recognizer) -> None:
+    conversation = read_transcript(EXAMPLE)
+    (spec,) = recognizer.checkpoint.features["audio"]
+    random = np.random.default_rng(0)
+    usual = recognizer.checkpoint.normalisers["audio"]
+    spread = random.normal(usual.mean[:8], usual.scale[:8], (len(conversation), 8)).astype(np.float32)
+    spread[3] = np.nan  # nothing to hear
+    both = recognizer.predict(conversation, {spec.name: Feature(spec, spread)})
+    alone = recognizer.predict(conversation)
+    assert [item.present for item in both] == [
+        ("text",) if i == 3 else ("text", "audio") for i in range(len(conversation))
+    ]
+    assert [item.probabilities for item in both] != [item.probabilities for item in alone]
+    agreeing = sum(a.label == b.label for a, b in zip(both, alone, strict=True))
+    assert agreeing >= 0.6 * len(conversation)
+    given = {"prosody": Feature(spec, spread)}
+    scores = recognizer.checkpoint.score(recognizer.checkpoint.prepare([conversation], given))
+    assert scores.present[:, 1].sum() == len(conversation) - 1 and not scores.present[:, 0].any()
+    assert np.isfinite(scores.probabilities).all()
+
+
+def test_it_reads_what_is_measured_here(recognizer: Recognizer) -> None:
+    (spec,) = recognizer.checkpoint.features["audio"]
+    made = load_audio(spec.name).spec
+    assert all(getattr(made, key) == getattr(spec, key) for key in IDENTITY)
 
 
 def test_it_is_small_whole_and_says_where_it_comes_from() -> None:
-    assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 8_000_000
+    files = [path for path in FOLDER.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 8_000_000
     checkpoint = Checkpoint.load(FOLDER)
     assert set(checkpoint.labels) == MELD
     (spec,) = checkpoint.features["text"]
-    assert spec.sha256 and not spec.trained_on_labels
-    assert checkpoint.modalities == ("text",)
+    assert spec.sha256 == TextEncoder.load(str(FOLDER / "encoder")).spec.sha256
+    assert spec.trained_on_labels
+    assert checkpoint.modalities == ("text", "audio")
     provenance = checkpoint.provenance
     assert {"corpus", "training", "seed", "selection", "environment", "results"} <= set(provenance)
-    assert provenance["results"]["test"]["weighted_f1"] > 0.557, "logistic regression on single utterances"
+    results = provenance["results"]
+    assert results["test"]["weighted_f1"] > 0.557, "logistic regression on single utterances"
     card = (FOLDER / "README.md").read_text("utf-8")
-    for label, value in provenance["results"]["test"]["f1"].items():
+    for label, value in results["test"]["f1"].items():
         assert f"| {label} | {100 * value:.1f} |" in card
+    for split in ("dev", "test"):
+        assert set(results[split]["subsets"]) == {"text", "audio", "text+audio"}
+    assert "before calibration" in card
     assert "## Limits" in card and f"Seed {provenance['seed']}" in card
-    assert "/tmp" not in card + (FOLDER / "config.json").read_text("utf-8"), "no path of the machine it was trained on"
+    told = card + "".join(path.read_text("utf-8") for path in files if path.suffix == ".json")
+    assert "/tmp" not in told, "no path of the machine it was trained on"

@@ -14,8 +14,8 @@ from rich.console import Console
 
 from broadmamba.data.conversation import Utterance
 from broadmamba.errors import InputError
-from broadmamba.recognition.prediction import NOTICE, ConversationPrediction, UtterancePrediction
 from broadmamba.recognition.outputs import FORMATS, render
+from broadmamba.recognition.prediction import NOTICE, ConversationPrediction, UtterancePrediction
 from broadmamba.recognition.writers import print_table
 
 LABELS = ("neutral", "joy", "anger")
