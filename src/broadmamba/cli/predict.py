@@ -45,7 +45,7 @@ def predict(
     ] = None,
     model: Annotated[
         str, typer.Option(help="Model folder, or the name of a model that comes with broadmamba.")
-    ] = "meld-text",
+    ] = "meld",
     encoder: Annotated[
         str | None, typer.Option(help="Text encoder, where the model's own is a folder of yours.")
     ] = None,

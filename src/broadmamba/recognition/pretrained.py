@@ -8,8 +8,8 @@ from pathlib import Path
 from broadmamba.data.conversation import near
 from broadmamba.errors import InputError
 
-DEFAULT = "meld-text"
-"""The model that comes with the package: trained on the text of MELD's dialogues."""
+DEFAULT = "meld"
+"""The model that comes with the package: trained on words and voices of MELD's dialogues."""
 
 
 def find_model(model: str | Path = DEFAULT) -> Path:
