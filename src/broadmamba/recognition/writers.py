@@ -93,7 +93,7 @@ def print_table(prediction: ConversationPrediction, console: Console) -> None:
             Text(_shown(item.utterance.text) or "–"),
             Text(_shown(item.label), style=colour_of(item.label) or ""),
             _per_cent(item.probability),
-            *(_per_cent(item.modality_weights.get(name)) for name in modalities),
+            *(_per_cent(item.modality_weights.get(name) if name in item.present else None) for name in modalities),
         )
     count = f"{len(prediction)} utterance{'' if len(prediction) == 1 else 's'}"
     console.print(Text(f"{_shown(prediction.conversation)} · {count} · {_shown(prediction.model)}"))
