@@ -24,7 +24,7 @@ from face_package import face_package, sample  # noqa: E402
 from spoken import SIZE, TALK, SpokenRecording, make_recording, plain  # noqa: E402
 
 from broadmamba.features.audio import load_audio  # noqa: E402
-from broadmamba.features.text import TextEncoder  # noqa: E402
+from broadmamba.features.text.encoder import TextEncoder  # noqa: E402
 from broadmamba.features.video import load_video  # noqa: E402
 from broadmamba.features.video.expression_weights import fetch_weights  # noqa: E402
 from broadmamba.recognition.outputs import write_folder  # noqa: E402

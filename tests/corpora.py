@@ -13,7 +13,7 @@ import numpy as np
 from broadmamba.data.conversation import Conversation, LabelSet, Utterance
 from broadmamba.data.corpus import Corpus, Feature
 from broadmamba.data.spec import FeatureSpec
-from broadmamba.features.text import TextEncoder
+from broadmamba.features.text.encoder import TextEncoder
 from broadmamba.training.config import TrainingConfig
 from broadmamba.training.fit import fit
 

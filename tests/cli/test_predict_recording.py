@@ -33,7 +33,7 @@ from spoken import (
 )
 
 from broadmamba.features.audio import load_audio
-from broadmamba.features.text import TextEncoder
+from broadmamba.features.text.encoder import TextEncoder
 from broadmamba.features.video import load_video
 from broadmamba.features.video.expression_weights import fetch_weights
 from corpora import LABELS, make_untaught_model

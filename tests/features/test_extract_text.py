@@ -16,8 +16,8 @@ from tiny_encoders import WORDS
 from broadmamba.data.conversation import Conversation, LabelSet, Utterance
 from broadmamba.data.corpus import Corpus
 from broadmamba.errors import InputError
-from broadmamba.features.extract import PART_SIZE, extract_text
-from broadmamba.features.text import TextEncoder
+from broadmamba.features.extract_text import PART_SIZE, extract_text
+from broadmamba.features.text.encoder import TextEncoder
 
 DIFFERENT = 2 * PART_SIZE + 100
 Build = Callable[[str], Path]
@@ -96,8 +96,8 @@ def test_a_corpus_in_memory_is_refused(encoder: TextEncoder) -> None:
 KILLED = """
 import os, signal, sys, torch
 from broadmamba.data.corpus import Corpus
-from broadmamba.features.extract import extract_text
-from broadmamba.features.text import TextEncoder
+from broadmamba.features.extract_text import extract_text
+from broadmamba.features.text.encoder import TextEncoder
 
 torch.set_num_threads(int(sys.argv[4]))
 def kill(done, total):

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from broadmamba.errors import InputError, MissingExtraError
-from broadmamba.features import encoder_files, fetched_encoder
-from broadmamba.features.fetched_encoder import fetch_encoder, fetched_folder
+from broadmamba.features.text import encoder_files, fetched_encoder
+from broadmamba.features.text.fetched_encoder import fetch_encoder, fetched_folder
 
 FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 WEIGHTS = b"weights" * 1000

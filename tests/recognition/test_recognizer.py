@@ -11,7 +11,7 @@ import pytest
 from broadmamba.data.conversation import Conversation, Utterance
 from broadmamba.data.corpus import Feature
 from broadmamba.errors import CheckpointError, IncompatibleError, InputError
-from broadmamba.features.text import TextEncoder
+from broadmamba.features.text.encoder import TextEncoder
 from broadmamba.recognition.prediction import ConversationPrediction
 from broadmamba.recognition.recognizer import Recognizer
 from broadmamba.training.checkpoint import Checkpoint

@@ -12,7 +12,7 @@ import pytest
 
 from broadmamba.data.corpus import Feature
 from broadmamba.features.audio import load_audio
-from broadmamba.features.text import TextEncoder
+from broadmamba.features.text.encoder import TextEncoder
 from broadmamba.media.transcripts import read_transcript
 from broadmamba.recognition.pretrained import DEFAULT
 from broadmamba.recognition.recognizer import Recognizer

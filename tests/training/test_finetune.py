@@ -21,11 +21,11 @@ from torch import nn
 
 from broadmamba.data.corpus import Corpus
 from broadmamba.errors import CheckpointError, IncompatibleError, InputError
-from broadmamba.features.encoder_files import load_encoder_files
-from broadmamba.features.lora import SCALE, LowRank, adapt, merge
-from broadmamba.features.passages import Reading
-from broadmamba.features.text import TextEncoder
-from broadmamba.features.tuned import is_tuned
+from broadmamba.features.text.encoder import TextEncoder
+from broadmamba.features.text.encoder_files import load_encoder_files
+from broadmamba.features.text.lora import SCALE, LowRank, adapt, merge
+from broadmamba.features.text.passages import Reading
+from broadmamba.features.text.tuned import is_tuned
 from broadmamba.recognition.recognizer import Recognizer
 from broadmamba.storage import read_json, write_json
 from broadmamba.training.finetune import FinetuneConfig, finetune
@@ -148,7 +148,7 @@ import os, signal, sys
 from pathlib import Path
 import broadmamba.training.finetune as module
 from broadmamba.data.corpus import Corpus
-from broadmamba.features.passages import Reading
+from broadmamba.features.text.passages import Reading
 from broadmamba.training.finetune import FinetuneConfig
 from broadmamba.training.finetune_run import finetune_encoder
 import torch
@@ -242,7 +242,7 @@ def test_another_base_is_refused(tuned: Path, tmp_path: Path) -> None:
 
 
 def test_a_model_carries_its_encoder(corpus: Corpus, tuned: Path, tmp_path: Path) -> None:
-    from broadmamba.features.extract import extract_text
+    from broadmamba.features.extract_text import extract_text
 
     corpus.save(tmp_path / "corpus")
     extended = extract_text(Corpus.open(tmp_path / "corpus"), TextEncoder.load(str(tuned)))

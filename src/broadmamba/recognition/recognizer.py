@@ -10,8 +10,8 @@ from broadmamba.data.conversation import Conversation
 from broadmamba.data.corpus import Feature
 from broadmamba.data.spec import FeatureSpec
 from broadmamba.errors import InputError
-from broadmamba.features.text import TextEncoder
-from broadmamba.features.tuned import is_tuned
+from broadmamba.features.text.encoder import TextEncoder
+from broadmamba.features.text.tuned import is_tuned
 from broadmamba.recognition.prediction import ConversationPrediction, UtterancePrediction
 from broadmamba.recognition.pretrained import DEFAULT, find_model
 from broadmamba.training.checkpoint import ENCODER, Checkpoint

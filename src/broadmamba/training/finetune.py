@@ -23,10 +23,10 @@ from broadmamba.data.batching import UNLABELLED
 from broadmamba.data.corpus import Corpus, Split
 from broadmamba.errors import CheckpointError, InputError
 from broadmamba.evaluation.metrics import Metrics, measure
-from broadmamba.features.encoder_files import EncoderFiles
-from broadmamba.features.lora import adapt, additions_to_arrays
-from broadmamba.features.passages import Passage, Reading
-from broadmamba.features.tokens import TurnTokens, pad, token_limit, turn_mask
+from broadmamba.features.text.encoder_files import EncoderFiles
+from broadmamba.features.text.lora import adapt, additions_to_arrays
+from broadmamba.features.text.passages import Passage, Reading
+from broadmamba.features.text.tokens import TurnTokens, pad, token_limit, turn_mask
 from broadmamba.training.fit import SAVE_EVERY, warm_cosine
 from broadmamba.training.split_encoder import SplitEncoder, upper_layers
 from broadmamba.training.state import stored_state, write_state

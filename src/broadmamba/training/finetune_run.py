@@ -9,8 +9,8 @@ from typing import Any
 
 from broadmamba.data.corpus import Corpus
 from broadmamba.errors import InputError
-from broadmamba.features.encoder_files import load_encoder_files
-from broadmamba.features.tuned import is_tuned, read_provenance, save_tuned
+from broadmamba.features.text.encoder_files import load_encoder_files
+from broadmamba.features.text.tuned import is_tuned, read_provenance, save_tuned
 from broadmamba.training.environment import environment
 from broadmamba.training.finetune import FinetuneConfig, FinetuneEpoch, finetune
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from broadmamba.features.passages import Passage
+from broadmamba.features.text.passages import Passage
 
 TokenIds = tuple[list[int], list[int]]
 """The token ids of a passage, and for each token the position of its turn."""

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from broadmamba.errors import IncompatibleError, InputError
-from broadmamba.features.encoder_files import KNOWN_ENCODERS, EncoderFiles, clean_name, load_encoder_files
-from broadmamba.features.lora import merge
-from broadmamba.features.passages import Reading
+from broadmamba.features.text.encoder_files import KNOWN_ENCODERS, EncoderFiles, clean_name, load_encoder_files
+from broadmamba.features.text.lora import merge
+from broadmamba.features.text.passages import Reading
 from broadmamba.storage import map_arrays, read_json, save_arrays, sha256, write_json
 
 FORMAT = "broadmamba-text-encoder"

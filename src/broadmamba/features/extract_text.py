@@ -16,10 +16,10 @@ from broadmamba.data.corpus import Corpus, Feature
 from broadmamba.data.spec import FeatureSpec
 from broadmamba.errors import InputError
 from broadmamba.features.parts import PartStore
-from broadmamba.features.passages import Passage
+from broadmamba.features.text.passages import Passage
 
 if TYPE_CHECKING:  # it imports torch, which the extraction of audio and video does without
-    from broadmamba.features.text import TextEncoder
+    from broadmamba.features.text.encoder import TextEncoder
 
 PART_SIZE = 256
 """Utterances a part: some seconds of work."""

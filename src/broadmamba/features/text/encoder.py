@@ -16,11 +16,11 @@ from torch import Tensor
 from broadmamba.data.conversation import Conversation, near
 from broadmamba.data.spec import FeatureSpec
 from broadmamba.errors import IncompatibleError, InputError
-from broadmamba.features.encoder_files import KNOWN_ENCODERS, load_encoder_files
-from broadmamba.features.passages import Passage, Reading
-from broadmamba.features.pooling import POOLINGS
-from broadmamba.features.tokens import TokenIds, TurnTokens, pad, token_limit, turn_mask
-from broadmamba.features.tuned import is_tuned, load_tuned
+from broadmamba.features.text.encoder_files import KNOWN_ENCODERS, load_encoder_files
+from broadmamba.features.text.passages import Passage, Reading
+from broadmamba.features.text.pooling import POOLINGS
+from broadmamba.features.text.tokens import TokenIds, TurnTokens, pad, token_limit, turn_mask
+from broadmamba.features.text.tuned import is_tuned, load_tuned
 
 _TOKENS_A_BATCH = 4096
 """Padded tokens encoded at once: long texts go in smaller batches, so that memory stays bounded."""

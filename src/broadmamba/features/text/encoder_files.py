@@ -16,7 +16,7 @@ from typing import Any
 
 from broadmamba.data.conversation import near
 from broadmamba.errors import InputError, MissingExtraError
-from broadmamba.features.fetched_encoder import SHA256, fetched_folder
+from broadmamba.features.text.fetched_encoder import SHA256, fetched_folder
 from broadmamba.storage import sha256
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
