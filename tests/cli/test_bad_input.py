@@ -57,7 +57,7 @@ def listing(folder: Path) -> dict[Path, tuple[int, int]]:
         ("list.jsonl", b"[1, 2]\n", "line 1"),
         ("twice.csv", b"id,text\na,one\na,two\n", "'a'"),
         ("times.srt", b"1\n00:00:09,000 --> 00:00:02,000\nhi\n", "line 2"),
-        ("movie.mp4", b"\x00\x00\x00\x20ftypisom", "text"),
+        ("movie.mp4", b"\x00\x00\x00\x20ftypisom", "opening it as mov failed"),
     ],
 )
 def test_transcripts(
@@ -79,7 +79,9 @@ def test_formats_models_and_encoders_that_are_not_known(
     _, model = text_model
     (tmp_path / "talk.txt").write_text("hello\n")
     message = refuse("predict", tmp_path / "talk.txt", "--format", "jsnl")
-    assert "unknown format 'jsnl'; known are table, jsonl, csv (did you mean jsonl?)" in message
+    assert (
+        "unknown format 'jsnl'; known are table, jsonl, csv, vtt, eaf, textgrid, html (did you mean jsonl?)" in message
+    )
     assert "found neither" in refuse("predict", tmp_path / "talk.txt", "--model", "medl-text")
     assert "config.json" in refuse("predict", tmp_path / "talk.txt", "--model", tmp_path)
     assert "say its folder" in refuse("predict", tmp_path / "talk.txt", "--model", model)
@@ -96,8 +98,9 @@ def test_output_that_cannot_be_written(
     (tmp_path / "talk.txt").write_text("hello\n")
     (tmp_path / "folder").mkdir()
     arguments = ("predict", tmp_path / "talk.txt", "--model", model, "--encoder", encoder, "--out")
-    for out in (tmp_path / "folder", tmp_path / "talk.txt" / "x.csv"):
+    for out in (tmp_path / "talk.txt" / "x.csv", tmp_path / "talk.txt" / "folder"):
         assert "cannot be written" in refuse(*arguments, out)
+    assert "cannot be written" in refuse(*arguments, tmp_path / "folder", "--format", "csv")
     assert "cannot be written" in refuse("train", corpus, "--out", tmp_path / "talk.txt")
     assert "cannot be written" in refuse("train", corpus, "--out", tmp_path / "talk.txt" / "runs")
     (tmp_path / "table").mkdir()

@@ -15,7 +15,7 @@ import pytest
 import broadmamba
 from broadmamba.cli.main import app
 
-COMMANDS = ("predict", "convert", "extract", "train", "evaluate")
+COMMANDS = ("predict", "convert", "extract", "finetune-text", "train", "evaluate", "compare", "fetch")
 SLOW = {"torch", "transformers", "safetensors", "numpy", "scipy", "pandas", "sklearn"}
 
 
@@ -55,7 +55,7 @@ def test_each_command_explains_itself(command: Callable[..., Any], name: str) ->
     result = command(name, "--help")
     assert (result.code, result.err) == (0, "")
     assert re.search(rf"Usage: .* {name} \[OPTIONS\]", result.out)
-    registered = {entry.callback.__name__: entry.callback for entry in app.registered_commands}
+    registered = {entry.name: entry.callback for entry in app.registered_commands}
     assert set(registered) == set(COMMANDS)
     first = registered[name].__doc__.split("\n")[0].split("`")[0]
     assert first in re.sub(r"\s+", " ", result.out), "the help opens with the docstring"

@@ -189,7 +189,7 @@ def test_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("source", ["minilmm", "/no/such/folder", "a/b/c", "", "roberta-base", "../up"])
 def test_unknown_sources_list_the_known(source: str, no_network: list[object]) -> None:
-    with pytest.raises(InputError, match="expected minilm, a folder, or a Hugging Face id"):
+    with pytest.raises(InputError, match="expected minilm, mpnet, a folder, or a Hugging Face id"):
         TextEncoder.load(source)
     assert not no_network
 
