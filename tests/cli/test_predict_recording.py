@@ -36,6 +36,8 @@ from broadmamba.features.audio import load_audio
 from broadmamba.features.text.encoder import TextEncoder
 from broadmamba.features.video import load_video
 from broadmamba.features.video.expression_weights import fetch_weights
+from broadmamba.recognition.recognizer import Recognizer
+from broadmamba.recognition.recording import Listening, predict_recording
 from corpora import LABELS, make_untaught_model
 
 FACES_FROM, FACES_TO = 2, 5  # turns during which faces are to be seen
@@ -193,6 +195,28 @@ def test_a_killed_run_goes_on_to_the_same_result(scene: Scene, tmp_path: Path, p
     assert {file.name for file in out.iterdir()} == FILES
     for name in FILES - {"report.html", "tiers.eaf"}:
         assert (out / name).read_bytes() == (tmp_path / "unbroken" / name).read_bytes()
+
+
+def test_a_stage_that_is_done_is_not_done_again(scene: Scene, tmp_path: Path) -> None:
+    def stop(stage: str, done: float, total: float) -> None:
+        if stage == "Extracting expression":
+            raise KeyboardInterrupt
+
+    recognizer = Recognizer.from_pretrained(scene.model)
+    listening = Listening(transcript=scene.transcript)
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "mine.txt").write_text("not to be removed")
+    unbroken = predict_recording(recognizer, scene.path, tmp_path / "other", listening)
+    with pytest.raises(KeyboardInterrupt):
+        predict_recording(recognizer, scene.path, tmp_path / "work", listening, progress=stop)
+    stages: list[str] = []
+    resumed = predict_recording(
+        recognizer, scene.path, tmp_path / "work", listening, progress=lambda stage, done, total: stages.append(stage)
+    )
+    assert set(stages) == {"Extracting expression", "Recognising"}
+    assert resumed == unbroken
+    assert [file.name for file in (tmp_path / "work").iterdir()] == ["mine.txt"]
+    assert not (tmp_path / "other").exists()
 
 
 def test_wrong_input_gets_one_sentence(scene: Scene, tmp_path: Path, command: Callable[..., Any]) -> None:

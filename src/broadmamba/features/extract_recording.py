@@ -31,7 +31,8 @@ def extract_recording(
         conversation: with times in seconds from the start of the recording.
         recording: a file.
         load: makes the extractor, here for its spec and in each worker; it can be pickled.
-        folder: where rows that are done are kept until all are: a run that was killed goes on from there.
+        folder: where rows that are done are kept, so that a run that was killed goes on from there; they are the
+            caller's to remove (`PartStore.clear`), once all is done that needs them.
         workers: processes at once; the values do not depend on how many.
         progress: called with (utterances done, all utterances) whenever the first has grown.
 
@@ -50,7 +51,6 @@ def extract_recording(
     reasons = {row: reason for row, reason in rows.reasons.items() if reason != "no time"}
     if reasons and len(rows.reasons) == len(conversation):
         raise InputError(f"{recording}: {spec.name} failed for every utterance ({next(iter(reasons.values()))})")
-    store.clear()
     return Feature(spec, rows.values)
 
 

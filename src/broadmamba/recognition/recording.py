@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from broadmamba.data.spec import FeatureSpec
 from broadmamba.errors import IncompatibleError, InputError, MissingExtraError
 from broadmamba.features.audio import load_audio
 from broadmamba.features.extract_recording import extract_recording
+from broadmamba.features.parts import PartStore
 from broadmamba.features.video import load_video
 from broadmamba.features.workers import Load
 from broadmamba.media.recording import Recording
@@ -34,6 +35,8 @@ from broadmamba.storage import read_jsonl, write_jsonl
 
 Progress = Callable[[str, float, float], None]
 """Told what is done at the moment, how much of it is done, and how much that is in all."""
+
+_HEARD = "speech-"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +72,7 @@ def predict_recording(
     Args:
         recognizer: the model; the modalities that it reads are used as far as the recording has them.
         path: of the recording.
-        work: folder for unfinished work; what is found there is used, and all of it is removed at the end.
+        work: folder for unfinished work; what an earlier run left there is used, and removed at the end.
         listening: how the recording becomes a conversation.
         workers: processes for audio and video.
         weights: of the video feature's network, where it has none of its own.
@@ -91,7 +94,7 @@ def predict_recording(
     progress("Recognising", 0, 1)
     prediction = recognizer.predict(conversation, features)
     progress("Recognising", 1, 1)
-    shutil.rmtree(work, ignore_errors=True)
+    _clear(work, features)
     return prediction
 
 
@@ -126,7 +129,7 @@ def _hear(recording: Recording, work: Path, listening: Listening, progress: Prog
     """All blocks of a recording, each stored when it was heard."""
     state = recording.path.stat()
     decisive = [recording.path.name, state.st_size, state.st_mtime_ns, listening.speech_model, listening.language]
-    file = work / f"speech-{hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:16]}.jsonl"
+    file = work / f"{_HEARD}{hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:16]}.jsonl"
     blocks = [SpeechBlock.from_dict(row) for _, row in read_jsonl(file)] if file.is_file() else []
     recognizer = SpeechRecognizer.load(listening.speech_model)
     for block in recognizer.blocks(recording, listening.language, blocks):
@@ -134,6 +137,16 @@ def _hear(recording: Recording, work: Path, listening: Listening, progress: Prog
         write_jsonl(file, (one.to_dict() for one in blocks))
         progress("Hearing the words", block.end, recording.duration or block.end)
     return blocks
+
+
+def _clear(work: Path, features: Mapping[str, Feature]) -> None:
+    """Remove what was stored on the way, and the folder if nothing else is in it."""
+    for feature in features.values():
+        PartStore(work, feature.spec).clear()
+    for heard in work.glob(f"{_HEARD}*.jsonl"):
+        heard.unlink()
+    with suppress(OSError):
+        work.rmdir()
 
 
 def _loaders(
