@@ -143,7 +143,7 @@ def _clear(work: Path, features: Mapping[str, Feature]) -> None:
     """Remove what was stored on the way, and the folder if nothing else is in it."""
     for feature in features.values():
         PartStore(work, feature.spec).clear()
-    for heard in work.glob(f"{_HEARD}*.jsonl"):
+    for heard in (*work.glob(f"{_HEARD}*"), *work.glob(f".{_HEARD}*")):  # the latter a kill may leave
         heard.unlink()
     with suppress(OSError):
         work.rmdir()
