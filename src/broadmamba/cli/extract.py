@@ -89,7 +89,7 @@ def extract(
 
 def _add_media_feature(corpus: Corpus, load: Load, media: Path, workers: int) -> Corpus:
     from broadmamba.features.extract_media import extract_media, report_file
-    from broadmamba.features.extract_text import has_feature
+    from broadmamba.features.present import has_feature
 
     spec = load().spec
     if has_feature(corpus, spec):
@@ -124,7 +124,8 @@ def add_text_feature(
 
     import torch
 
-    from broadmamba.features.extract_text import extract_text, has_feature
+    from broadmamba.features.extract_text import extract_text
+    from broadmamba.features.present import has_feature
     from broadmamba.features.text.encoder import TextEncoder
 
     if threads:

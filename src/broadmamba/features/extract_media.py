@@ -14,8 +14,8 @@ from pathlib import Path
 from broadmamba.data.corpus import Corpus, Feature
 from broadmamba.errors import InputError
 from broadmamba.features.clips import Clip, find_clips
-from broadmamba.features.extract_text import has_feature
 from broadmamba.features.parts import PartStore
+from broadmamba.features.present import has_feature
 from broadmamba.features.rows import TIME_LIMIT, RowStore, fingerprint
 from broadmamba.features.workers import Job, Load
 from broadmamba.storage import csv_text, write_text

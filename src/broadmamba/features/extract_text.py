@@ -7,37 +7,19 @@ the same batches: a run that was killed goes on to the bit-equal result of an un
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from broadmamba.data.corpus import Corpus, Feature
-from broadmamba.data.spec import FeatureSpec
 from broadmamba.errors import InputError
 from broadmamba.features.parts import PartStore
+from broadmamba.features.present import has_feature
+from broadmamba.features.text.encoder import TextEncoder
 from broadmamba.features.text.passages import Passage
-
-if TYPE_CHECKING:  # it imports torch, which the extraction of audio and video does without
-    from broadmamba.features.text.encoder import TextEncoder
 
 PART_SIZE = 256
 """Utterances a part: some seconds of work."""
-
-
-def has_feature(corpus: Corpus, spec: FeatureSpec) -> bool:
-    """Whether the corpus has exactly this feature already.
-
-    Raises:
-        InputError: it has another feature of that name.
-    """
-    present = corpus.features.get(spec.name)
-    if present is None or present.spec == spec:
-        return present is not None
-    raise InputError(
-        f"{corpus.path or corpus.name}: has another feature of this name already, {_tell(present.spec)}, "
-        f"expected {_tell(spec)}; choose another name for the new one"
-    )
 
 
 def extract_text(
@@ -89,10 +71,6 @@ def extract_text(
     extended = corpus.add_feature(Feature(encoder.spec, np.concatenate([rows[passage] for passage in needed])))
     store.clear()
     return extended
-
-
-def _tell(spec: FeatureSpec) -> str:
-    return f"{spec.describe()} pooled by {spec.pooling}" if spec.pooling else spec.describe()
 
 
 def _parts(passages: Sequence[Passage]) -> Iterator[list[Passage]]:
