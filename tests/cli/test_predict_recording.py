@@ -37,7 +37,7 @@ from broadmamba.features.text.encoder import TextEncoder
 from broadmamba.features.video import load_video
 from broadmamba.features.video.expression_weights import fetch_weights
 from broadmamba.recognition.recognizer import Recognizer
-from broadmamba.recognition.recording import Listening, predict_recording
+from broadmamba.recognition.recording import Listening, clear_work, predict_recording
 from corpora import LABELS, make_untaught_model
 
 FACES_FROM, FACES_TO = 2, 5  # turns during which faces are to be seen
@@ -215,8 +215,23 @@ def test_a_stage_that_is_done_is_not_done_again(scene: Scene, tmp_path: Path) ->
     )
     assert set(stages) == {"Extracting expression", "Recognising"}
     assert resumed == unbroken
+    clear_work(tmp_path / "work")
+    clear_work(tmp_path / "other")
     assert [file.name for file in (tmp_path / "work").iterdir()] == ["mine.txt"]
     assert not (tmp_path / "other").exists()
+
+
+def test_what_cannot_be_written_is_not_lost(scene: Scene, tmp_path: Path, command: Callable[..., Any]) -> None:
+    out = tmp_path / "out"
+    (out / "predictions.csv").mkdir(parents=True)
+    arguments = ("predict", scene.path, "--transcript", scene.transcript, "--model", scene.model, "--out", out)
+    refused = command(*arguments)
+    assert refused.code == 2
+    assert "predictions.csv: cannot be written" in refused.err.splitlines()[-1]
+    assert list((out / ".unfinished").rglob("*.safetensors"))
+    (out / "predictions.csv").rmdir()
+    assert command(*arguments).code == 0
+    assert {file.name for file in out.iterdir()} == FILES
 
 
 def test_wrong_input_gets_one_sentence(scene: Scene, tmp_path: Path, command: Callable[..., Any]) -> None:

@@ -80,6 +80,7 @@ def predict(
     from broadmamba.recognition.writers import print_table
 
     chosen = choose_format(format, out)
+    work = _unfinished(out, folder=chosen is None)
     recording = source if is_recording(source) else None
     if recording is None:
         if transcript is not None:
@@ -89,7 +90,6 @@ def predict(
         from broadmamba.recognition.recording import Listening
 
         listening = Listening(transcript=transcript, speech_model=speech_model, language=language, speakers=speakers)
-        work = _unfinished(out, folder=chosen is None)
         prediction = _of_recording(recording, listening, model, encoder, weights, work, workers or os.cpu_count() or 1)
     if out is not None and chosen is None:
         for file in write_folder(prediction, out, recording):
@@ -102,6 +102,10 @@ def predict(
         print_table(prediction, Console())
     else:
         typer.echo(render(prediction, chosen or "table"), nl=False)
+    if recording is not None and work is not None:  # only now, since what could not be written must not be lost
+        from broadmamba.recognition.recording import clear_work
+
+        clear_work(work)
     typer.echo(NOTICE, err=True)
 
 

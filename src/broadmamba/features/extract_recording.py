@@ -32,7 +32,7 @@ def extract_recording(
         recording: a file.
         load: makes the extractor, here for its spec and in each worker; it can be pickled.
         folder: where rows that are done are kept, so that a run that was killed goes on from there; they are the
-            caller's to remove (`PartStore.clear`), once all is done that needs them.
+            caller's to remove (`parts.clear_parts`), once all is done that needs them.
         workers: processes at once; the values do not depend on how many.
         progress: called with (utterances done, all utterances) whenever the first has grown.
 

@@ -16,6 +16,13 @@ from broadmamba.data.spec import FeatureSpec
 from broadmamba.errors import InputError
 from broadmamba.storage import map_arrays, save_arrays
 
+_FOLDER = ".extract"
+
+
+def clear_parts(folder: Path) -> None:
+    """Drop the parts of all features that are kept in a folder."""
+    shutil.rmtree(folder / _FOLDER, ignore_errors=True)
+
 
 class PartStore:
     """Parts of one feature under way, in a hidden folder of its corpus: `.extract/<feature>/<key>/<part>.safetensors`.
@@ -32,7 +39,7 @@ class PartStore:
             decisive: what else the parts depend on, as JSON values.
         """
         key = hashlib.sha256(json.dumps([spec.to_dict(), decisive]).encode()).hexdigest()[:16]
-        self._of_feature = corpus / ".extract" / spec.name
+        self._of_feature = corpus / _FOLDER / spec.name
         self._folder = self._of_feature / key
 
     def names(self) -> list[str]:

@@ -20,7 +20,7 @@ from broadmamba.data.spec import FeatureSpec
 from broadmamba.errors import IncompatibleError, InputError, MissingExtraError
 from broadmamba.features.audio import load_audio
 from broadmamba.features.extract_recording import extract_recording
-from broadmamba.features.parts import PartStore
+from broadmamba.features.parts import clear_parts
 from broadmamba.features.video import load_video
 from broadmamba.features.workers import Load
 from broadmamba.media.recording import Recording
@@ -72,7 +72,8 @@ def predict_recording(
     Args:
         recognizer: the model; the modalities that it reads are used as far as the recording has them.
         path: of the recording.
-        work: folder for unfinished work; what an earlier run left there is used, and removed at the end.
+        work: folder in which finished stages are kept; what an earlier run left there is used. It is the caller's to
+            clear (`clear_work`) once the prediction is where it should be.
         listening: how the recording becomes a conversation.
         workers: processes for audio and video.
         weights: of the video feature's network, where it has none of its own.
@@ -94,7 +95,6 @@ def predict_recording(
     progress("Recognising", 0, 1)
     prediction = recognizer.predict(conversation, features)
     progress("Recognising", 1, 1)
-    _clear(work, features)
     return prediction
 
 
@@ -139,10 +139,9 @@ def _hear(recording: Recording, work: Path, listening: Listening, progress: Prog
     return blocks
 
 
-def _clear(work: Path, features: Mapping[str, Feature]) -> None:
-    """Remove what was stored on the way, and the folder if nothing else is in it."""
-    for feature in features.values():
-        PartStore(work, feature.spec).clear()
+def clear_work(work: Path) -> None:
+    """Remove what `predict_recording` kept, and the folder if nothing else is in it."""
+    clear_parts(work)
     for heard in (*work.glob(f"{_HEARD}*"), *work.glob(f".{_HEARD}*")):  # the latter a kill may leave
         heard.unlink()
     with suppress(OSError):
