@@ -71,7 +71,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"modality_dropout": 1.5}, "modality_dropout: .*found 1.5"),
     ({"dt_min": 0.0}, "0 < dt_min <= dt_max, found dt_min=0.0"),
     ({"dt_min": 0.6}, "dt_min=0.6 and dt_max=0.5"),
-    ({"speakers": -1}, "speakers: expected 0 or more, found -1"),
+    ({"speakers": -1}, "speakers: expected a whole number of at least 0, found -1"),
     ({"position": "no"}, "position: expected true or false, found 'no'"),
     ({"ssm": ["convolution"]}, "ssm: expected a name"),
 ]

@@ -221,9 +221,9 @@ def test_junk_files(folder: Path, name: str, junk: bytes) -> None:
 
 def test_another_format_or_version(folder: Path) -> None:
     original = json.loads((folder / "config.json").read_text())
-    for change in ({"version": 1}, {"version": "2"}, {"format": "broadmamba-corpus"}, {"format": None}):
+    for change in ({"version": 2}, {"version": "3"}, {"format": "broadmamba-corpus"}, {"format": None}):
         (folder / "config.json").write_text(json.dumps({**original, **change}))
-        assert "expected format 'broadmamba-model' version 2" in refused(folder)
+        assert "expected format 'broadmamba-model' version 3" in refused(folder)
 
 
 EDITS: list[Callable[[dict[str, Any]], Any]] = [

@@ -6,7 +6,7 @@ import importlib.util
 import inspect
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -17,7 +17,9 @@ import torch
 
 from broadmamba.data.conversation import Conversation
 from broadmamba.data.corpus import Corpus, Split
+from broadmamba.evaluation.metrics import measure
 from broadmamba.storage import read_json
+from broadmamba.training.checkpoint import Checkpoint
 from broadmamba.training.config import TrainingConfig
 from broadmamba.training.fit import Epoch, fit
 from broadmamba.training.runs import train_seeds
@@ -136,7 +138,30 @@ def test_no_parameter_of_fit_could_take_a_split() -> None:
         "seed": int,
         "state": Path | None,
         "on_epoch": Callable[[Epoch], None] | None,
+        "watch": Callable[[Checkpoint], Mapping[str, float]] | None,
     }
+
+
+def test_whatever_a_watcher_does_the_selected_model_is_the_same() -> None:
+    corpus = make_corpus(14)
+    test = corpus.split("test")
+
+    def meddle(checkpoint: Checkpoint) -> dict[str, float]:
+        prepared = checkpoint.prepare_split(test)
+        seen = measure(checkpoint.labels, prepared.labels.numpy(), checkpoint.score(prepared).probabilities)
+        torch.rand(7)
+        with torch.no_grad():
+            for parameter in checkpoint.model.parameters():
+                parameter.zero_()
+        return {"test_weighted_f1": seen.weighted_f1}
+
+    config = replace(CONFIG, average=0.9)
+    plain, watched = fit(corpus, config), fit(corpus, config, watch=meddle)
+    assert [e.watched for e in plain.history] == [{}] * config.epochs
+    assert all(0 <= e.watched["test_weighted_f1"] <= 1 for e in watched.history)
+    assert [replace(e, watched={}) for e in watched.history] == list(plain.history)
+    state = plain.checkpoint.model.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in watched.checkpoint.model.state_dict().items())
 
 
 def test_normalisation_is_measured_on_train_alone() -> None:

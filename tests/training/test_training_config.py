@@ -38,7 +38,7 @@ def test_all_settings_survive_json() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"epoch": 3}, r"unknown training setting 'epoch' \(did you mean epochs\?\); known are features, .*patience"),
+        ({"epoch": 3}, r"unknown training setting 'epoch' \(did you mean epochs\?\); known are system, .*patience"),
         ({"loss": {"nrm": 1}}, r"unknown loss setting 'nrm' \(did you mean norm\?\)"),
         ({"model": {"fusoin": "gate"}}, r"unknown setting 'fusoin' of the model \(did you mean fusion\?\)"),
         ({"model": {"fusion": "gte"}}, r"fusion: unknown value 'gte'; known are .*\(did you mean gate\?\)"),

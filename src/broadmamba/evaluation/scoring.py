@@ -20,7 +20,7 @@ BATCH_SIZE = 32
 
 
 class ModelOutput(Protocol):
-    """What scoring reads of a model's output; see `broadmamba.model.network.Output`."""
+    """What scoring reads of a model's output; see `broadmamba.model.interface.Output`."""
 
     @property
     def probabilities(self) -> Tensor:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 from broadmamba.data.conversation import near
-from broadmamba.data.spec import MODALITIES
 from broadmamba.errors import InputError
 from broadmamba.model.fusion import FUSIONS
 from broadmamba.model.sequence import SEQUENCE_MODELS
+from broadmamba.model.settings import ModelConfig, require_share, require_whole
 from broadmamba.model.state_space import DISCRETISATIONS
 
 CHOICES = {
@@ -21,23 +19,12 @@ CHOICES = {
 }
 """Setting → the values it may have."""
 
-_KINDS: dict[str, tuple[tuple[type, ...], str]] = {
-    "int": ((int,), "a whole number"),
-    "float": ((int, float), "a number"),
-    "bool": ((bool,), "true or false"),
-    "str": ((str,), "a name"),
-    "Mapping[str, int]": ((Mapping,), "a width for each modality"),
-}
-"""Type of a setting → what its value has to be, and this in words."""
-
 
 @dataclass(frozen=True, kw_only=True)
-class BroadMambaConfig:
+class BroadMambaConfig(ModelConfig):
     """Settings of the network. Defaults are the paper's, or what its text leaves open, without additions.
 
     Attributes:
-        widths: modality → width of its features; at least one of text, audio, video.
-        classes: C, number of emotions.
         d_model: D, channels of a modality.
         d_state: N, state size of the state-space layer (real numbers; N/2 conjugate pairs).
         kernel_size: of the convolution over utterances (Eq. 9); odd.
@@ -64,8 +51,6 @@ class BroadMambaConfig:
         modality_dropout: chance that a modality of a conversation is taken away in training (addition).
     """
 
-    widths: Mapping[str, int]
-    classes: int
     d_model: int = 128
     d_state: int = 32
     kernel_size: int = 1
@@ -91,60 +76,19 @@ class BroadMambaConfig:
     modality_dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        for setting in fields(self):
-            value, (kinds, words) = getattr(self, setting.name), _KINDS[str(setting.type)]
-            if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-                raise InputError(f"{setting.name}: expected {words}, found {value!r}")
+        super().__post_init__()
         for name, known in CHOICES.items():
             value = getattr(self, name)
             if value not in known:
                 raise InputError(f"{name}: unknown value {value!r}; known are {', '.join(known)}{near(value, known)}")
-        unknown = [m for m in self.widths if m not in MODALITIES]
-        if unknown or not self.widths:
-            raise InputError(f"widths: expected some of {', '.join(MODALITIES)}, found {', '.join(unknown) or 'none'}")
-        whole = {f"width of {m}": w for m, w in self.widths.items()} | {
-            name: getattr(self, name) for name in ("d_model", "d_state", "kernel_size", "n", "m", "d_z", "d_h", "depth")
-        }
-        for name, value in whole.items():
-            if not isinstance(value, int) or value < 1:
-                raise InputError(f"{name}: expected a whole number of at least 1, found {value!r}")
-        if self.classes < 2:
-            raise InputError(f"classes: expected at least 2, found {self.classes}")
+        sizes = ("d_model", "d_state", "kernel_size", "n", "m", "d_z", "d_h", "depth")
+        require_whole({name: getattr(self, name) for name in sizes})
         if self.kernel_size % 2 == 0:
             raise InputError(f"kernel_size: expected an odd number, found {self.kernel_size}")
         if self.d_state % 2:
             raise InputError(f"d_state: expected an even number (conjugate pairs), found {self.d_state}")
-        for name in ("dropout", "utterance_masking", "modality_dropout"):
-            if not 0 <= getattr(self, name) < 1:
-                raise InputError(f"{name}: expected a probability below 1, found {getattr(self, name)}")
+        shares = ("dropout", "utterance_masking", "modality_dropout")
+        require_share({name: getattr(self, name) for name in shares})
         if not 0 < self.dt_min <= self.dt_max:
             raise InputError(f"expected 0 < dt_min <= dt_max, found dt_min={self.dt_min} and dt_max={self.dt_max}")
-        if self.speakers < 0:
-            raise InputError(f"speakers: expected 0 or more, found {self.speakers}")
-        # One order everywhere: parameters, sums and seeds do not depend on how the mapping was written.
-        object.__setattr__(self, "widths", {m: self.widths[m] for m in MODALITIES if m in self.widths})
-
-    @property
-    def modalities(self) -> tuple[str, ...]:
-        """The modalities in their fixed order."""
-        return tuple(self.widths)
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> BroadMambaConfig:
-        """From what `to_dict` gave.
-
-        Raises:
-            InputError: a setting is unknown, missing or not allowed.
-        """
-        known = [field.name for field in fields(cls)]
-        for name in values:
-            if name not in known:
-                raise InputError(f"unknown setting {name!r} of the model{near(name, known)}")
-        missing = {"widths", "classes"} - set(values)
-        if missing:
-            raise InputError(f"the model's settings lack {', '.join(sorted(missing))}")
-        return cls(**values)
+        require_whole({"speakers": self.speakers}, least=0)

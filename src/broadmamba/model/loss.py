@@ -61,12 +61,29 @@ class ModalityTerms:
 
 @dataclass(frozen=True)
 class Losses:
-    """The terms of Eq. 18, each a scalar: `total` is what is minimised."""
+    """What training minimises.
+
+    Attributes:
+        total: the scalar that is minimised.
+        terms: name → scalar, what it is made up of before weights; those of Eq. 18 are `emotion`, `norm` and
+            `unimodal`.
+    """
 
     total: Tensor
-    emotion: Tensor
-    norm: Tensor
-    unimodal: Tensor
+    terms: Mapping[str, Tensor]
+
+
+def emotion_loss(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+    """L_emo: cross-entropy of a prediction, a mean over labelled utterances.
+
+    Args:
+        logits: `(T, C)`.
+        labels: `(T,)` class indices, `UNLABELLED` where there is none.
+        smoothing: of the labels.
+    """
+    labelled = labels != UNLABELLED
+    each = F.cross_entropy(logits, labels.clamp(min=0), reduction="none", label_smoothing=smoothing)
+    return (each * labelled).sum() / labelled.sum().clamp(min=1)
 
 
 def training_loss(
@@ -83,8 +100,7 @@ def training_loss(
     labelled = labels != UNLABELLED
     count = labelled.sum().clamp(min=1)
     known = labels.clamp(min=0)
-    emotion = F.cross_entropy(logits, known, reduction="none", label_smoothing=config.smoothing)
-    emotion = (emotion * labelled).sum() / count
+    emotion = emotion_loss(logits, labels, config.smoothing)
     one_hot = F.one_hot(known, logits.shape[-1]).to(logits.dtype)
     norm = unimodal = torch.zeros_like(emotion)
     for terms in modalities.values():
@@ -96,4 +112,5 @@ def training_loss(
             target = one_hot if terms.ridge.target is None else terms.ridge.target
             miss = (terms.ridge.prediction - target).square().sum(-1)
             norm = norm + (miss * rows).sum() / count + config.ridge * terms.ridge.weight.square().sum()
-    return Losses(emotion + config.norm * norm + config.unimodal * unimodal, emotion, norm, unimodal)
+    total = emotion + config.norm * norm + config.unimodal * unimodal
+    return Losses(total, {"emotion": emotion, "norm": norm, "unimodal": unimodal})

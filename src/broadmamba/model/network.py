@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -13,32 +12,10 @@ from broadmamba.model.broad_learning import BroadNodes
 from broadmamba.model.config import BroadMambaConfig
 from broadmamba.model.encoder import Encoder
 from broadmamba.model.fusion import FUSIONS, Evidence
+from broadmamba.model.interface import EmotionModel, Output
 from broadmamba.model.loss import LossConfig, Losses, ModalityTerms, RidgeTerms, training_loss
 from broadmamba.model.packing import Packing
 from broadmamba.model.sequence import SEQUENCE_MODELS
-
-
-@dataclass(frozen=True)
-class Output:
-    """What a model says of a batch. Values on padding are zero.
-
-    Attributes:
-        logits: `(B, L, C)` of the fused prediction.
-        probabilities: `(B, L, C)`, their softmax.
-        modality_weights: `(B, L, M)`, each modality's share in hᶠ; sums to 1 where any is present.
-        fused: `(B, L, ·)`, the fused representation hᶠ.
-        modality_probabilities: `(B, L, M, C)`, each modality's own class probabilities (ω scaled to sum 1).
-        packed_logits: `(T, C)`, `logits` of the utterances alone, for the loss.
-        terms: modality → what its losses are computed from.
-    """
-
-    logits: Tensor
-    probabilities: Tensor
-    modality_weights: Tensor
-    fused: Tensor
-    modality_probabilities: Tensor
-    packed_logits: Tensor
-    terms: Mapping[str, ModalityTerms]
 
 
 class ContextLayer(nn.Module):
@@ -135,7 +112,7 @@ class ModalityBranch(nn.Module):
         )
 
 
-class BroadMamba(nn.Module):
+class BroadMamba(EmotionModel):
     """Multi-modal emotion recognition in conversation (Fig. 3).
 
     Per modality: convolution and positions, bidirectional state-space layers, broad nodes A = [Zⁿ|Hᵐ]; two read-outs
@@ -148,6 +125,8 @@ class BroadMamba(nn.Module):
     Example:
         >>> model = BroadMamba(BroadMambaConfig(widths={"text": 384, "audio": 8}, classes=7))
     """
+
+    config: BroadMambaConfig
 
     def __init__(self, config: BroadMambaConfig) -> None:
         super().__init__()

@@ -32,7 +32,7 @@ def check_model(
 ) -> None:
     """Put a model through every property of `CHECKS`.
 
-    The model is called as `model(batch)` and gives what `broadmamba.model.network.Output` names; it has
+    The model is called as `model(batch)` and gives what `broadmamba.model.interface.Output` names; it has
     `loss(output, batch, config)` with a `total`. It is left as it was, as is the state of torch's random numbers.
 
     Args:

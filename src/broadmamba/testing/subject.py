@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from broadmamba.data.batching import UNLABELLED, Batch, Prepared
 
 OUTPUTS = ("logits", "probabilities", "modality_weights", "fused", "modality_probabilities")
-"""What a model's output has, each `(B, L, …)`; see `broadmamba.model.network.Output`."""
+"""What a model's output has, each `(B, L, …)`; see `broadmamba.model.interface.Output`."""
 
 
 @dataclass(frozen=True)

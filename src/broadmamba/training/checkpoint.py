@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from broadmamba.baselines.systems import build
 from broadmamba.data.batching import Prepared, prepare
 from broadmamba.data.conversation import Conversation, LabelSet
 from broadmamba.data.corpus import Feature, Split
@@ -23,13 +24,13 @@ from broadmamba.data.spec import MODALITIES, FeatureSpec
 from broadmamba.errors import BroadMambaError, CheckpointError, IncompatibleError, InputError
 from broadmamba.evaluation.calibration import COLDEST, HOTTEST, scale
 from broadmamba.evaluation.scoring import Scores, score
-from broadmamba.model.config import BroadMambaConfig
-from broadmamba.model.network import BroadMamba
+from broadmamba.model.interface import EmotionModel
+from broadmamba.model.settings import ModelConfig
 from broadmamba.storage import map_arrays, read_json, save_arrays, write_json, write_text
 from broadmamba.training.card import model_card
 
 FORMAT = "broadmamba-model"
-VERSION = 2
+VERSION = 3
 
 ENCODER = "encoder"
 """Folder inside a model's, where the fine-tuned text encoder is that the model goes with."""
@@ -43,6 +44,7 @@ class Checkpoint:
     """A trained model with all that it needs to be used.
 
     Attributes:
+        system: the kind of model, a name of `broadmamba.baselines.systems.SYSTEMS`.
         model: the network, in evaluation mode.
         labels: the order of classes.
         features: modality → specs of its features, side by side in this order.
@@ -52,7 +54,8 @@ class Checkpoint:
         provenance: corpus, settings, seed, versions and dev figures; only told, never read back.
     """
 
-    model: BroadMamba
+    system: str
+    model: EmotionModel
     labels: LabelSet
     features: Mapping[str, tuple[FeatureSpec, ...]]
     normalisers: Mapping[str, Normaliser]
@@ -114,6 +117,7 @@ class Checkpoint:
             {
                 "format": FORMAT,
                 "version": VERSION,
+                "system": self.system,
                 "labels": list(self.labels),
                 "speaker_relative": list(self.speaker_relative),
                 "temperature": self.temperature,
@@ -142,10 +146,10 @@ class Checkpoint:
                 raise InputError(f"expected format {FORMAT!r} version {VERSION}")
             if not isinstance(values["provenance"], dict):
                 raise InputError(f"provenance is {values['provenance']!r:.40}, expected an object")
-            config = BroadMambaConfig.from_dict(values["model"])
             features = {m: tuple(map(FeatureSpec.from_dict, specs)) for m, specs in values["features"].items()}
             arrays = map_arrays(path / "model.safetensors")
-            model = BroadMamba(config)
+            model = build(values["system"], values["model"])
+            config = model.config
             model.load_state_dict(_tensors(arrays, "model."))
             normalisers = {
                 m: Normaliser(*(np.array(arrays[f"normaliser.{m}.{part}"]) for part in ("mean", "scale")))
@@ -159,7 +163,9 @@ class Checkpoint:
         except (BroadMambaError, KeyError, TypeError, AttributeError, RuntimeError) as error:
             reason = " ".join(str(error).split())
             raise CheckpointError(f"{path}: damaged or of another version: {reason[:300]}") from None
-        return cls(model.eval(), labels, features, normalisers, relative, temperature, values["provenance"])
+        return cls(
+            values["system"], model.eval(), labels, features, normalisers, relative, temperature, values["provenance"]
+        )
 
 
 def assemble(
@@ -220,7 +226,7 @@ def _temperature(values: Mapping[str, Any]) -> float:
 
 
 def _check_fit(
-    config: BroadMambaConfig,
+    config: ModelConfig,
     labels: LabelSet,
     features: Mapping[str, Sequence[FeatureSpec]],
     normalisers: Mapping[str, Normaliser],
@@ -249,7 +255,7 @@ def _check_fit(
             raise InputError(f"the normalisation of {m} has values that are no numbers or a scale of 0")
 
 
-def _check_numbers(model: BroadMamba) -> None:
+def _check_numbers(model: EmotionModel) -> None:
     for name, tensor in model.state_dict().items():
         if not tensor.isfinite().all():
             raise InputError(f"the weights of {name} have values that are no numbers")

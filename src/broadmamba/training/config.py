@@ -9,11 +9,12 @@ from dataclasses import asdict, dataclass, field, fields
 from importlib import resources
 from typing import Any
 
+from broadmamba.baselines.systems import OURS, system
 from broadmamba.data.conversation import near
 from broadmamba.data.spec import MODALITIES
 from broadmamba.errors import InputError
-from broadmamba.model.config import BroadMambaConfig
 from broadmamba.model.loss import LossConfig
+from broadmamba.model.settings import ModelConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,10 +22,12 @@ class TrainingConfig:
     """Settings of a training.
 
     Attributes:
+        system: the kind of model, a name of `broadmamba.baselines.systems.SYSTEMS`.
         features: modality → names of the features that make it up, side by side; empty for all that the corpus has.
         speaker_relative: modalities to which each value's distance from its speaker's mean in the conversation is
             added, column by column (addition).
-        model: settings of `BroadMambaConfig`, without what the corpus decides (`widths`, `classes`).
+        model: settings of the system's config, such as `BroadMambaConfig`, without what the corpus decides (`widths`,
+            `classes`).
         loss: weights of the loss terms.
         epochs: passes over the training split.
         batch_size: conversations a step.
@@ -36,6 +39,7 @@ class TrainingConfig:
         patience: epochs without a better dev figure after which training stops.
     """
 
+    system: str = OURS
     features: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     speaker_relative: tuple[str, ...] = ()
     model: Mapping[str, Any] = field(default_factory=dict)
@@ -49,9 +53,9 @@ class TrainingConfig:
     refit: bool = False
     patience: int = 60
 
-    def model_config(self, widths: Mapping[str, int], classes: int) -> BroadMambaConfig:
+    def model_config(self, widths: Mapping[str, int], classes: int) -> ModelConfig:
         """The network's settings once the corpus is known."""
-        return BroadMambaConfig.from_dict({**self.model, "widths": dict(widths), "classes": classes})
+        return system(self.system).config.from_dict({**self.model, "widths": dict(widths), "classes": classes})
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -91,6 +95,8 @@ class TrainingConfig:
         for name, value in {**vars(config), **vars(config.loss)}.items():
             if name in _RANGES:
                 _check_number(name, value, *_RANGES[name])
+        if config.refit and config.system != OURS:
+            raise InputError(f"refit: is for {OURS} alone, found the system {config.system!r}")
         if config.refit and config.loss.ridge == 0:
             raise InputError("ridge: expected a number above 0 where refit is on (Eq. 15), found 0")
         config.model_config({"text": 1}, 2)  # refuses wrong model settings now and not after the features are read

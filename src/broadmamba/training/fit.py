@@ -6,16 +6,18 @@ test split could reach it.
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from broadmamba.baselines.systems import system
 from broadmamba.data.batching import Prepared
 from broadmamba.data.corpus import Corpus, Split
 from broadmamba.data.normalise import Normaliser
@@ -24,6 +26,7 @@ from broadmamba.errors import InputError
 from broadmamba.evaluation.calibration import fit_temperature
 from broadmamba.evaluation.metrics import Metrics, measure
 from broadmamba.evaluation.scoring import evaluate, score
+from broadmamba.model.interface import EmotionModel
 from broadmamba.model.network import BroadMamba
 from broadmamba.training.checkpoint import Checkpoint, assemble
 from broadmamba.training.config import TrainingConfig
@@ -40,13 +43,15 @@ class Epoch:
 
     Attributes:
         epoch: from 1.
-        loss: mean of each term of Eq. 18 over the steps.
+        loss: mean over the steps of what is minimised (`total`) and of each of its terms.
         dev: figures of the model that selection looks at.
+        watched: what a watcher said of the same model; selection never reads it.
     """
 
     epoch: int
     loss: Mapping[str, float]
     dev: Mapping[str, float]
+    watched: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +78,7 @@ def fit(
     seed: int = 0,
     state: Path | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
+    watch: Callable[[Checkpoint], Mapping[str, float]] | None = None,
 ) -> Fitted:
     """Train one model.
 
@@ -83,6 +89,8 @@ def fit(
         state: file in which unfinished training is kept; if it exists, training goes on from there, to the same
             result, bit for bit, as if it had not been interrupted.
         on_epoch: told after each epoch.
+        watch: given a copy of the model after each epoch, once selection has looked; what it says is kept in the
+            history, and nothing that it does changes the training.
 
     Raises:
         InputError: the corpus lacks a split, a feature or labels.
@@ -90,7 +98,7 @@ def fit(
     train, dev = corpus.split("train"), corpus.split("dev")
     specs = choose_features(train, config)
     blank = _blank_checkpoint(train, specs, config, seed)
-    trainer = _Trainer(blank, blank.prepare_split(train), blank.prepare_split(dev), config, seed)
+    trainer = _Trainer(blank, blank.prepare_split(train), blank.prepare_split(dev), config, seed, watch)
     if state is not None and state.exists():
         trainer.load(state)
     saved = time.monotonic()
@@ -135,17 +143,26 @@ def _blank_checkpoint(
     normalisers = {m: Normaliser.fit(x, m) for m, x in values.items()}
     widths = {m: x.shape[1] for m, x in values.items()}
     torch.manual_seed(seed)
-    model = BroadMamba(config.model_config(widths, len(train.labels)))
-    return Checkpoint(model, train.labels, specs, normalisers, config.speaker_relative)
+    model = system(config.system).model(config.model_config(widths, len(train.labels)))
+    return Checkpoint(config.system, model, train.labels, specs, normalisers, config.speaker_relative)
 
 
 class _Trainer:
     """The state of a training, and its steps."""
 
-    def __init__(self, blank: Checkpoint, train: Prepared, dev: Prepared, config: TrainingConfig, seed: int) -> None:
+    def __init__(
+        self,
+        blank: Checkpoint,
+        train: Prepared,
+        dev: Prepared,
+        config: TrainingConfig,
+        seed: int,
+        watch: Callable[[Checkpoint], Mapping[str, float]] | None,
+    ) -> None:
         if not (train.labels >= 0).any() or not (dev.labels >= 0).any():
             raise InputError("training needs labelled utterances in both train and dev")
         self.blank, self.train, self.dev, self.config = blank, train, dev, config
+        self.watch = watch
         self.model = blank.model
         self.averaged = (
             AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.average))  # type: ignore[no-untyped-call]
@@ -178,20 +195,25 @@ class _Trainer:
         """One pass over train, one look at dev."""
         loss = self._pass()
         if self.config.refit:
-            refit_readouts(self._kept(), self.train, self.config.loss.ridge)
+            kept = self._kept()
+            assert isinstance(kept, BroadMamba), "the settings allow refit for no other"
+            refit_readouts(kept, self.train, self.config.loss.ridge)
         metrics = self._measure(self._kept())
         dev = {"weighted_f1": metrics.weighted_f1, "accuracy": metrics.accuracy}
         best = max((e.dev["weighted_f1"] for e in self.history), default=-1.0)
         record = Epoch(len(self.history) + 1, loss, dev)
-        self.history.append(record)
         if metrics.weighted_f1 > best:
             self.best_epoch = record.epoch
             self.best = {k: v.detach().clone() for k, v in self._kept().state_dict().items()}
+        if self.watch:
+            with torch.random.fork_rng(devices=[]):
+                record = replace(record, watched=self.watch(replace(self.blank, model=copy.deepcopy(self._kept()))))
+        self.history.append(record)
         return record
 
     def _pass(self) -> dict[str, float]:
         self.model.train()
-        sums = {"total": 0.0, "emotion": 0.0, "norm": 0.0, "unimodal": 0.0}
+        sums: dict[str, float] = {}
         steps = 0
         for _, batch in self.train.batches(self.config.batch_size, self.order):
             losses = self.model.loss(self.model(batch), batch, self.config.loss)
@@ -207,18 +229,18 @@ class _Trainer:
             self.schedule.step()
             if self.averaged is not None:
                 self.averaged.update_parameters(self.model)
-            for name in sums:
-                sums[name] += getattr(losses, name).item()
+            for name, value in {"total": losses.total, **losses.terms}.items():
+                sums[name] = sums.get(name, 0.0) + value.item()
             steps += 1
         return {name: value / steps for name, value in sums.items()}
 
-    def _kept(self) -> BroadMamba:
+    def _kept(self) -> EmotionModel:
         """The model that dev judges: the running mean of weights, or the weights themselves."""
         kept = self.model if self.averaged is None else self.averaged.module
-        assert isinstance(kept, BroadMamba)
+        assert isinstance(kept, EmotionModel)
         return kept
 
-    def _measure(self, model: BroadMamba) -> Metrics:
+    def _measure(self, model: EmotionModel) -> Metrics:
         return evaluate(model.eval(), self.dev, self.blank.labels, model.config.modalities)
 
     def result(self) -> Fitted:
