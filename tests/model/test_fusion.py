@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -71,6 +72,35 @@ def test_concatenation_is_one_map_of_all_representations_side_by_side() -> None:
     W = torch.cat([fusion.maps[m].weight for m in THREE], dim=1)
     Y = torch.cat([e.present * e.representation for e in evidence.values()], dim=1)
     torch.testing.assert_close(fusion(evidence)[0], Y @ W.T, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("modalities", [THREE, ("text", "video"), ("audio",)])
+def test_attention_shares_one_among_what_each_utterance_has(modalities: tuple[str, ...]) -> None:
+    fusion, evidence = make_fusion("attention", modalities), make_evidence(modalities)
+    h, strengths = fusion(evidence)
+    for t in range(T):
+        there = {m: e.representation[t] for m, e in evidence.items() if e.present[t] == 1}
+        scores = {
+            m: math.exp(fusion.query @ (fusion.keys[m].weight @ y) / math.sqrt(D)) if len(modalities) > 1 else 1.0
+            for m, y in there.items()
+        }
+        terms = {m: scores[m] / sum(scores.values()) * (fusion.values[m].weight @ y) for m, y in there.items()}
+        expected = sum(terms.values(), start=torch.zeros(D, dtype=torch.float64))
+        torch.testing.assert_close(h[t], expected, rtol=1e-12, atol=1e-12)
+        for m in modalities:
+            size = terms[m].abs().mean().item() if m in terms else 0.0
+            assert strengths[m][t].item() == pytest.approx(size, abs=1e-12)
+
+
+@pytest.mark.parametrize("modalities", [THREE, ("audio",)])
+def test_every_parameter_of_attention_gets_a_finite_gradient_even_if_an_utterance_has_nothing(
+    modalities: tuple[str, ...],
+) -> None:
+    fusion = make_fusion("attention", modalities)
+    fusion(make_evidence(modalities))[0].square().sum().backward()
+    for parameter in fusion.parameters():
+        assert parameter.grad.isfinite().all()
+        assert parameter.grad.any()
 
 
 def with_one(e: Evidence, t: int, y: Tensor) -> Tensor:

@@ -136,6 +136,35 @@ class ConcatenationFusion(Fusion):
         return _sum({m: e.present * self.maps[m](e.representation) for m, e in evidence.items()})
 
 
+class AttentionFusion(Fusion):
+    """Attention over the modalities that an utterance has: h = Σ α_m V_m Y_m, α = softmax_m(q·K_m Y_m / √D).
+
+    Scaled dot-product attention (Vaswani et al. 2017) with one learned query q, as multi-modal emotion recognition
+    fuses by attention (Zhou et al. 2019, Interspeech). One modality alone has α = 1, and then no query and keys.
+    """
+
+    def __init__(self, modalities: Sequence[str], D: int, C: int) -> None:
+        super().__init__(modalities, D, C)
+        several = modalities if len(modalities) > 1 else ()
+        self.query = nn.Parameter(torch.randn(D)) if several else None
+        self.keys = nn.ModuleDict({m: nn.Linear(D, D, bias=False) for m in several})
+        self.values = nn.ModuleDict({m: nn.Linear(D, D, bias=False) for m in modalities})
+
+    def forward(self, evidence: Mapping[str, Evidence]) -> tuple[Tensor, dict[str, Tensor]]:
+        """See `Fusion`."""
+        shares = {m: e.present for m, e in evidence.items()} if self.query is None else self._shares(evidence)
+        return _sum({m: shares[m] * self.values[m](e.representation) for m, e in evidence.items()})
+
+    def _shares(self, evidence: Mapping[str, Evidence]) -> dict[str, Tensor]:
+        """Modality → α `(T, 1)`, 0 where it is absent."""
+        scores = [self.keys[m](e.representation) @ self.query / self.width**0.5 for m, e in evidence.items()]
+        present = torch.cat([e.present for e in evidence.values()], dim=-1)
+        # The lowest number in place of −∞: where nothing is present, the softmax is even and not NaN, then set to 0.
+        lowest = torch.finfo(present.dtype).min
+        alpha = torch.stack(scores, dim=-1).masked_fill(present == 0, lowest).softmax(-1) * present
+        return {m: alpha[:, i : i + 1] for i, m in enumerate(evidence)}
+
+
 def _with_one(e: Evidence, projection: nn.Module | None = None) -> Tensor:
     """[Y | 1]: the constant keeps the lower-order terms in a product, and is all that is left of a missing modality."""
     y = e.representation if projection is None else projection(e.representation)
@@ -190,6 +219,7 @@ FUSIONS: dict[str, type[Fusion]] = {
     "scalar": ScalarFusion,
     "add": AddFusion,
     "concatenation": ConcatenationFusion,
+    "attention": AttentionFusion,
     "lmf": LowRankFusion,
     "tfn": TensorFusion,
 }
