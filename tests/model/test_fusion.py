@@ -81,7 +81,7 @@ def test_attention_shares_one_among_what_each_utterance_has(modalities: tuple[st
     for t in range(T):
         there = {m: e.representation[t] for m, e in evidence.items() if e.present[t] == 1}
         scores = {
-            m: math.exp(fusion.query @ (fusion.keys[m].weight @ y) / math.sqrt(D)) if len(modalities) > 1 else 1.0
+            m: math.exp((fusion.query @ fusion.keys[m].weight @ y).item() / D**0.5) if len(modalities) > 1 else 1.0
             for m, y in there.items()
         }
         terms = {m: scores[m] / sum(scores.values()) * (fusion.values[m].weight @ y) for m, y in there.items()}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from broadmamba.baselines.bc_lstm import BcLstm, BcLstmConfig
+from broadmamba.baselines.m3net import M3Net, M3NetConfig
 from broadmamba.data.conversation import near
 from broadmamba.errors import InputError
 from broadmamba.model.config import BroadMambaConfig
@@ -27,6 +28,7 @@ class System(NamedTuple):
 SYSTEMS: dict[str, System] = {
     OURS: System(BroadMambaConfig, BroadMamba),
     "bc-lstm": System(BcLstmConfig, BcLstm),
+    "m3net": System(M3NetConfig, M3Net),
 }
 """Name → system."""
 
