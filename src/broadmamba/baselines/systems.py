@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from broadmamba.baselines.bc_lstm import BcLstm, BcLstmConfig
+from broadmamba.baselines.graphsmile import GraphSmile, GraphSmileConfig
 from broadmamba.baselines.m3net import M3Net, M3NetConfig
 from broadmamba.data.conversation import near
 from broadmamba.errors import InputError
@@ -29,6 +30,7 @@ SYSTEMS: dict[str, System] = {
     OURS: System(BroadMambaConfig, BroadMamba),
     "bc-lstm": System(BcLstmConfig, BcLstm),
     "m3net": System(M3NetConfig, M3Net),
+    "graphsmile": System(GraphSmileConfig, GraphSmile),
 }
 """Name → system."""
 
