@@ -24,8 +24,9 @@ class BcLstm(Baseline):
     1. Each modality by itself, h^m = biLSTM_m(x^m), then z^m = tanh(W_m h^m + b_m).
     2. All of them together, h = biLSTM([z^t | z^a | z^v]), p = softmax(W·ReLU(W_h h)).
 
-    Parameters: 1.28 M in the paper's Table 1; ours are beside it in `results/`. Left open: how wide the dense layers
-    are (H), and where dropout stands (before each dense layer).
+    Parameters: 1.28 M in the paper's Table 1; ours are beside it in `results/`. Both steps are learnt at once; the
+    paper trains the first by itself. Left open: how wide the dense layers are (H), and where dropout stands (before
+    each dense layer).
     """
 
     config: BcLstmConfig

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from broadmamba.baselines.a_dmn import ADmn, ADmnConfig
 from broadmamba.baselines.bc_lstm import BcLstm, BcLstmConfig
+from broadmamba.baselines.dialogue_rnn import DialogueRnn, DialogueRnnConfig
 from broadmamba.baselines.graphsmile import GraphSmile, GraphSmileConfig
 from broadmamba.baselines.m3net import M3Net, M3NetConfig
 from broadmamba.data.conversation import near
@@ -29,6 +31,8 @@ class System(NamedTuple):
 SYSTEMS: dict[str, System] = {
     OURS: System(BroadMambaConfig, BroadMamba),
     "bc-lstm": System(BcLstmConfig, BcLstm),
+    "dialogue-rnn": System(DialogueRnnConfig, DialogueRnn),
+    "a-dmn": System(ADmnConfig, ADmn),
     "m3net": System(M3NetConfig, M3Net),
     "graphsmile": System(GraphSmileConfig, GraphSmile),
 }
