@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from broadmamba.data.batching import Batch
+from broadmamba.data.batching import UNLABELLED, Batch
 from broadmamba.model.interface import EmotionModel, Output
 from broadmamba.model.loss import LossConfig, Losses, emotion_loss
 from broadmamba.model.settings import ModelConfig, require_share, require_whole
@@ -153,3 +153,9 @@ def masked_softmax(scores: Tensor, where: Tensor) -> Tensor:
     highest = scores.amax(-1, keepdim=True).clamp(min=torch.finfo(scores.dtype).min)
     shares = (scores - highest.detach()).exp()
     return shares / shares.sum(-1, keepdim=True).clamp(min=torch.finfo(scores.dtype).tiny)
+
+
+def labelled_mean(values: Tensor, labels: Tensor) -> Tensor:
+    """Mean of `(B, L)` values over the labelled utterances, given `(B, L)` labels; 0 if there are none."""
+    labelled = labels != UNLABELLED
+    return values.masked_fill(~labelled, 0.0).sum() / labelled.sum().clamp(min=1)
