@@ -1,0 +1,70 @@
+"""Every system that can be trained, by name: ours and those it is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from broadmamba.baselines.a_dmn import ADmn, ADmnConfig
+from broadmamba.baselines.adagin import AdaGin, AdaGinConfig
+from broadmamba.baselines.bc_lstm import BcLstm, BcLstmConfig
+from broadmamba.baselines.ctnet import CtNet, CtNetConfig
+from broadmamba.baselines.dialogue_rnn import DialogueRnn, DialogueRnnConfig
+from broadmamba.baselines.graphsmile import GraphSmile, GraphSmileConfig
+from broadmamba.baselines.m3net import M3Net, M3NetConfig
+from broadmamba.baselines.sdt import Sdt, SdtConfig
+from broadmamba.data.conversation import near
+from broadmamba.errors import InputError
+from broadmamba.model.config import BroadMambaConfig
+from broadmamba.model.interface import EmotionModel
+from broadmamba.model.network import BroadMamba
+from broadmamba.model.settings import ModelConfig
+
+OURS = "broadmamba"
+"""Name of the model of this project."""
+
+
+class System(NamedTuple):
+    """A kind of model."""
+
+    config: type[ModelConfig]
+    model: type[EmotionModel]
+
+
+SYSTEMS: dict[str, System] = {
+    OURS: System(BroadMambaConfig, BroadMamba),
+    "bc-lstm": System(BcLstmConfig, BcLstm),
+    "dialogue-rnn": System(DialogueRnnConfig, DialogueRnn),
+    "a-dmn": System(ADmnConfig, ADmn),
+    "ctnet": System(CtNetConfig, CtNet),
+    "adagin": System(AdaGinConfig, AdaGin),
+    "sdt": System(SdtConfig, Sdt),
+    "m3net": System(M3NetConfig, M3Net),
+    "graphsmile": System(GraphSmileConfig, GraphSmile),
+}
+"""Name → system."""
+
+
+def system(name: str) -> System:
+    """A system by its name.
+
+    Raises:
+        InputError: there is none of that name; the message lists those that there are.
+    """
+    if name not in SYSTEMS:
+        raise InputError(f"system: unknown value {name!r}; known are {', '.join(SYSTEMS)}{near(name, list(SYSTEMS))}")
+    return SYSTEMS[name]
+
+
+def build(name: str, settings: Mapping[str, Any]) -> EmotionModel:
+    """An untrained model of a system.
+
+    Args:
+        name: of the system.
+        settings: of its config, as `to_dict` gives them.
+
+    Raises:
+        InputError: the name or a setting is unknown or not allowed.
+    """
+    kind = system(name)
+    return kind.model(kind.config.from_dict(settings))
