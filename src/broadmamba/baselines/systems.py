@@ -9,9 +9,13 @@ from broadmamba.baselines.a_dmn import ADmn, ADmnConfig
 from broadmamba.baselines.adagin import AdaGin, AdaGinConfig
 from broadmamba.baselines.bc_lstm import BcLstm, BcLstmConfig
 from broadmamba.baselines.ctnet import CtNet, CtNetConfig
+from broadmamba.baselines.der_gcn import DerGcn, DerGcnConfig
+from broadmamba.baselines.dialogue_gcn import DialogueGcn, DialogueGcnConfig
 from broadmamba.baselines.dialogue_rnn import DialogueRnn, DialogueRnnConfig
 from broadmamba.baselines.graphsmile import GraphSmile, GraphSmileConfig
+from broadmamba.baselines.lr_gcn import LrGcn, LrGcnConfig
 from broadmamba.baselines.m3net import M3Net, M3NetConfig
+from broadmamba.baselines.rgat import Rgat, RgatConfig
 from broadmamba.baselines.sdt import Sdt, SdtConfig
 from broadmamba.data.conversation import near
 from broadmamba.errors import InputError
@@ -36,6 +40,10 @@ SYSTEMS: dict[str, System] = {
     "bc-lstm": System(BcLstmConfig, BcLstm),
     "dialogue-rnn": System(DialogueRnnConfig, DialogueRnn),
     "a-dmn": System(ADmnConfig, ADmn),
+    "dialogue-gcn": System(DialogueGcnConfig, DialogueGcn),
+    "rgat": System(RgatConfig, Rgat),
+    "lr-gcn": System(LrGcnConfig, LrGcn),
+    "der-gcn": System(DerGcnConfig, DerGcn),
     "ctnet": System(CtNetConfig, CtNet),
     "adagin": System(AdaGinConfig, AdaGin),
     "sdt": System(SdtConfig, Sdt),
