@@ -159,3 +159,15 @@ def test_leftovers_of_other_texts_are_not_used(
             with monkeypatch.context() as broken, pytest.raises(ZeroDivisionError):
                 broken.setattr(Corpus, "add_feature", lambda *_: 1 / 0)
                 extract_text(corpus, encoder)
+
+
+def test_token_ids_stand_in_the_corpus_as_they_are(tmp_path: Path, tiny_encoder: Build) -> None:
+    encoder = TextEncoder.load(str(tiny_encoder("bert")), "tokens")
+    told: list[tuple[int, int]] = []
+    texts = ["w0 w3", "", "w1", "w0 w3"]
+    extract_text(make_corpus(tmp_path / "corpus", texts), encoder, 2, lambda *seen: told.append(seen))
+    feature = Corpus.open(tmp_path / "corpus").features["bert-tokens"]
+    assert feature.spec == encoder.spec and feature.spec.ids
+    assert feature.values[:, :3].tolist() == [[4, 7, 1], [1, 1, 1], [5, 1, 1], [4, 7, 1]]
+    assert (feature.values[:, 3:] == 1).all()
+    assert told[-1] == (3, 3)

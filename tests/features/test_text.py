@@ -27,6 +27,7 @@ from broadmamba.features.text import encoder_files
 from broadmamba.features.text.encoder import TextEncoder
 from broadmamba.features.text.encoder_files import KNOWN_ENCODERS, PackagedEncoder
 from broadmamba.features.text.pooling import POOLINGS, layer_depths
+from broadmamba.features.text.tokens import TOKENS
 
 SAID = ["I can't believe it!", "", "No.", "Oh my god, you're — really? " * 12, "naïve café 😀", "no", "No."]
 Build = Callable[[str], Path]
@@ -325,3 +326,31 @@ def test_a_folder_is_named_as_it_was_given(
     assert TextEncoder.load(str(tmp_path / "Latest")).spec.name == "latest"
     monkeypatch.chdir(tmp_path / "Latest")
     assert TextEncoder.load(".").spec.name == "bert"
+
+
+def test_token_ids_are_those_of_the_tokenizer_without_special_tokens(minilm: TextEncoder) -> None:
+    encoder = TextEncoder.load("minilm", "tokens")
+    spec = encoder.spec
+    assert (spec.name, spec.width, spec.pooling, spec.ids) == ("minilm-tokens", TOKENS, "tokens", True)
+    assert spec.sha256 == minilm.spec.sha256 and not minilm.spec.ids
+    tokenizer = Tokenizer.from_file(str(minilm_folder() / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    counts: list[int] = []
+    rows = encoder.encode(SAID, progress=counts.append)
+    assert rows.dtype == np.float32 and sum(counts) == len(SAID)
+    for text, row in zip(SAID, rows, strict=True):
+        ids = tokenizer.encode(text, add_special_tokens=False).ids
+        assert row.tolist() == [*ids, *[0] * TOKENS][:TOKENS]
+    assert not rows[1].any()  # [PAD] is 0
+    found = TextEncoder.for_spec(spec)
+    np.testing.assert_array_equal(found.encode(SAID), rows)
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta", "mpnet"])
+def test_token_ids_of_any_encoder_are_padded_with_its_own_padding(kind: str, tiny_encoder: Build) -> None:
+    encoder = TextEncoder.load(str(tiny_encoder(kind)), "tokens")
+    rows = encoder.encode(["w0 w3", "", " ".join(WORDS * 2)])
+    assert rows[0].tolist() == [4, 7] + [1] * (TOKENS - 2)
+    assert (rows[1] == 1).all()
+    assert (rows[2] == [4 + i % len(WORDS) for i in range(TOKENS)]).all()  # more than the encoder reads at once

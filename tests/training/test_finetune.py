@@ -130,6 +130,11 @@ def test_the_folder_tells_how_it_came_about(tuned: Path, encoder: Path) -> None:
     assert made.spec.sha256 != TextEncoder.load(str(encoder)).spec.sha256
 
 
+def test_it_gives_no_token_ids(tuned: Path) -> None:
+    with pytest.raises(InputError, match="was fine-tuned on whole passages; take token ids of the encoder it began as"):
+        TextEncoder.load(str(tuned), "tokens")
+
+
 def test_test_labels_are_never_read(corpus: Corpus, encoder: Path, tuned: Path) -> None:
     hidden = tuple(
         replace(c, utterances=tuple(replace(u, label=None) for u in c)) if c.id in corpus.splits["test"] else c

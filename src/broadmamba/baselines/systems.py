@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 from broadmamba.baselines.a_dmn import ADmn, ADmnConfig
 from broadmamba.baselines.adagin import AdaGin, AdaGinConfig
 from broadmamba.baselines.bc_lstm import BcLstm, BcLstmConfig
+from broadmamba.baselines.compm import CoMpm, CoMpmConfig
 from broadmamba.baselines.ctnet import CtNet, CtNetConfig
 from broadmamba.baselines.der_gcn import DerGcn, DerGcnConfig
 from broadmamba.baselines.dialogue_gcn import DialogueGcn, DialogueGcnConfig
 from broadmamba.baselines.dialogue_rnn import DialogueRnn, DialogueRnnConfig
+from broadmamba.baselines.emoberta import EmoBerta, EmoBertaConfig
 from broadmamba.baselines.graphsmile import GraphSmile, GraphSmileConfig
 from broadmamba.baselines.lr_gcn import LrGcn, LrGcnConfig
 from broadmamba.baselines.m3net import M3Net, M3NetConfig
@@ -49,6 +51,8 @@ SYSTEMS: dict[str, System] = {
     "sdt": System(SdtConfig, Sdt),
     "m3net": System(M3NetConfig, M3Net),
     "graphsmile": System(GraphSmileConfig, GraphSmile),
+    "compm": System(CoMpmConfig, CoMpm),
+    "emoberta": System(EmoBertaConfig, EmoBerta),
 }
 """Name → system."""
 

@@ -46,7 +46,8 @@ def extract(
     pooling: Annotated[
         str,
         typer.Option(
-            help="How tokens become one row: mean, cls, max, layers (three depths joined) or all (every depth)."
+            help="How tokens become one row: mean, cls, max, layers (three depths joined) or all (every depth); or "
+            "tokens: their ids, for systems that train an encoder themselves (compm, emoberta)."
         ),
     ] = "mean",
     name: Annotated[

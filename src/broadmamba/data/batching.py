@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from broadmamba.data.conversation import Conversation, LabelSet
-from broadmamba.data.normalise import Normaliser
+from broadmamba.data.normalise import Normaliser, untouched
 
 UNLABELLED = -1
 """Class index of an utterance without a label, and of padding."""
@@ -64,7 +64,7 @@ class Prepared:
 
     Attributes:
         lengths: utterances of each conversation.
-        features: modality → `(U, width)` float32, normalised; zero where missing.
+        features: modality → `(U, width)` float32, normalised (token ids are not); zero where missing.
         present: modality → `(U,)` bool.
         speakers: `(U,)` int, see `Batch`.
         labels: `(U,)` int, see `Batch`.
@@ -116,10 +116,10 @@ def prepare(
     Args:
         conversations: what the rows of `features` belong to, in order.
         labels: the order of classes.
-        normalisers: modality → what was fitted on the training split.
+        normalisers: modality → what was fitted on the training split; one without keeps its values.
         features: modality → `(U, width)`, NaN where missing; modalities that are not given are absent.
     """
-    prepared = {m: normalisers[m].apply(values) for m, values in features.items()}
+    prepared = {m: normalisers[m].apply(x) if m in normalisers else untouched(x) for m, x in features.items()}
     utterances = [u for c in conversations for u in c]
     return Prepared(
         lengths=tuple(len(c) for c in conversations),

@@ -39,6 +39,11 @@ def relative_to_speaker(values: NDArray[np.float32], conversations: Sequence[Con
     return np.concatenate([values, values - means[group]], axis=1).astype(np.float32)
 
 
+def untouched(values: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """What `Normaliser.apply` gives, for values that must stay what they are: rows that are missing become zeros."""
+    return np.nan_to_num(values, nan=0.0), np.asarray(~np.isnan(values).all(axis=1))
+
+
 @dataclass(frozen=True)
 class Normaliser:
     """Column-wise standardisation.

@@ -11,6 +11,9 @@ from broadmamba.errors import InputError
 MODALITIES = ("text", "audio", "video")
 """The modalities in their fixed order."""
 
+TOKEN_IDS = "tokens"
+"""The pooling of a feature that holds the token ids of each utterance, for systems that train an encoder themselves."""
+
 
 @dataclass(frozen=True, slots=True)
 class FeatureSpec:
@@ -49,6 +52,11 @@ class FeatureSpec:
             raise InputError(f"feature {self.name!r}: its width must be at least 1, found {self.width}")
         if self.columns and len(self.columns) != self.width:
             raise InputError(f"feature {self.name!r}: {len(self.columns)} column names for a width of {self.width}")
+
+    @property
+    def ids(self) -> bool:
+        """Whether the numbers are names of tokens, which must reach the model as they are."""
+        return self.pooling == TOKEN_IDS
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""

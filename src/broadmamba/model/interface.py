@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -41,9 +41,11 @@ class EmotionModel(nn.Module):
 
     Attributes:
         config: all its settings, from which `type(model)(config)` makes another one.
+        reads_tokens: whether its text is token ids, since it trains an encoder itself; it reads nothing else then.
     """
 
     config: ModelConfig
+    reads_tokens: ClassVar[bool] = False
 
     def forward(self, batch: Batch) -> Output:
         """Recognise; any subset of the model's modalities may be given."""

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from broadmamba.baselines.systems import build
+from broadmamba.baselines.systems import build, system
+from broadmamba.baselines.token_encoder import TokenSystem
 from broadmamba.data.batching import Prepared, prepare
 from broadmamba.data.conversation import Conversation, LabelSet
 from broadmamba.data.corpus import Feature, Split
@@ -48,7 +49,7 @@ class Checkpoint:
         model: the network, in evaluation mode.
         labels: the order of classes.
         features: modality → specs of its features, side by side in this order.
-        normalisers: modality → what was fitted on the training split.
+        normalisers: modality → what was fitted on the training split; token ids have none.
         speaker_relative: modalities whose values are joined by their distance from the speaker's mean.
         temperature: of the probabilities, fitted on dev; see `broadmamba.evaluation.calibration`.
         provenance: corpus, settings, seed, versions and dev figures; only told, never read back.
@@ -147,6 +148,8 @@ class Checkpoint:
             if not isinstance(values["provenance"], dict):
                 raise InputError(f"provenance is {values['provenance']!r:.40}, expected an object")
             features = {m: tuple(map(FeatureSpec.from_dict, specs)) for m, specs in values["features"].items()}
+            relative = _texts(values, "speaker_relative")
+            check_ids(values["system"], features, relative)
             arrays = map_arrays(path / "model.safetensors")
             model = build(values["system"], values["model"])
             config = model.config
@@ -154,10 +157,11 @@ class Checkpoint:
             normalisers = {
                 m: Normaliser(*(np.array(arrays[f"normaliser.{m}.{part}"]) for part in ("mean", "scale")))
                 for m in config.modalities
+                if not any(spec.ids for spec in features.get(m, ()))
             }
             labels = LabelSet(_texts(values, "labels"))
-            relative = _texts(values, "speaker_relative")
             temperature = _temperature(values)
+            check_encoder(model, features)
             _check_fit(config, labels, features, normalisers, relative)
             _check_numbers(model)
         except (BroadMambaError, KeyError, TypeError, AttributeError, RuntimeError) as error:
@@ -211,6 +215,43 @@ def assemble(
     return chosen
 
 
+def check_ids(name: str, features: Mapping[str, Sequence[FeatureSpec]], speaker_relative: Sequence[str]) -> None:
+    """Refuse token ids where a system would take them for quantities, and all else where it reads token ids.
+
+    Args:
+        name: of the system.
+        features: modality → specs that it would read.
+        speaker_relative: modalities that get distances from the speaker's mean.
+
+    Raises:
+        InputError: they do not go together.
+    """
+    specs = [spec for all_specs in features.values() for spec in all_specs]
+    names = ", ".join(spec.name for spec in specs)
+    if system(name).model.reads_tokens:
+        if len(specs) != 1 or not specs[0].ids or speaker_relative:
+            raise InputError(
+                f"{name} trains a text encoder itself and reads one feature of token ids alone, found {names or 'none'}"
+                f"{' and speaker_relative' if speaker_relative else ''}; such a feature is made by: "
+                "broadmamba extract CORPUS --text minilm --pooling tokens"
+            )
+    elif ids := [spec.name for spec in specs if spec.ids]:
+        raise InputError(f"{name} cannot read token ids ({ids[0]}); they are for systems that train a text encoder")
+
+
+def check_encoder(model: EmotionModel, features: Mapping[str, Sequence[FeatureSpec]]) -> None:
+    """Refuse token ids of another encoder than the one that the model trains.
+
+    Raises:
+        InputError: they are of another.
+    """
+    if isinstance(model, TokenSystem) and features["text"][0].sha256 != model.encoder.sha256:
+        raise InputError(
+            f"the encoder {model.config.encoder} (SHA-256 {model.encoder.sha256[:12]}…) cannot read the token ids of "
+            f"another, {features['text'][0].describe()}"
+        )
+
+
 def _texts(values: Mapping[str, Any], key: str) -> tuple[str, ...]:
     found = values[key]
     if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
@@ -243,10 +284,12 @@ def _check_fit(
         raise InputError(f"speaker_relative has {', '.join(unknown)}, known are {', '.join(MODALITIES)}")
     for m, width in config.widths.items():
         made = sum(spec.width for spec in features[m]) * (2 if m in speaker_relative else 1)
-        normaliser = normalisers[m]
         if any(spec.modality != m for spec in features[m]) or made != width:
             named = ", ".join(f"{spec.modality} {spec.describe()}" for spec in features[m])
             raise InputError(f"the features of {m} are {named or 'none'}, where the model reads a width of {width}")
+        if m not in normalisers:
+            continue
+        normaliser = normalisers[m]
         if not normaliser.mean.shape == normaliser.scale.shape == (width,):
             raise InputError(f"the normalisation of {m} is {normaliser.mean.shape} wide, expected {width}")
         if not (

@@ -23,7 +23,8 @@ class TrainingConfig:
 
     Attributes:
         system: the kind of model, a name of `broadmamba.baselines.systems.SYSTEMS`.
-        features: modality → names of the features that make it up, side by side; empty for all that the corpus has.
+        features: modality → names of the features that make it up, side by side; empty for all that the
+            corpus has and the system reads.
         speaker_relative: modalities to which each value's distance from its speaker's mean in the conversation is
             added, column by column (addition).
         model: settings of the system's config, such as `BroadMambaConfig`, without what the corpus decides (`widths`,

@@ -28,7 +28,7 @@ from broadmamba.evaluation.metrics import Metrics, measure
 from broadmamba.evaluation.scoring import evaluate, score
 from broadmamba.model.interface import EmotionModel
 from broadmamba.model.network import BroadMamba
-from broadmamba.training.checkpoint import Checkpoint, assemble
+from broadmamba.training.checkpoint import Checkpoint, assemble, check_encoder, check_ids
 from broadmamba.training.config import TrainingConfig
 from broadmamba.training.refit import refit_readouts
 from broadmamba.training.state import stored_state, write_state
@@ -113,19 +113,20 @@ def fit(
 
 
 def choose_features(split: Split, config: TrainingConfig) -> dict[str, tuple[FeatureSpec, ...]]:
-    """Modality → the features to train on, as the settings name them, or all that the corpus has.
+    """Modality → the features to train on, as the settings name them, or all of the corpus that the system reads.
 
     Raises:
         InputError: a feature is not in the corpus or belongs to another modality, or there is none at all.
     """
     names = dict(config.features)
     if not names:
-        for feature in split.features.values():
+        tokens = system(config.system).model.reads_tokens
+        for feature in (one for one in split.features.values() if one.spec.ids == tokens):
             names[feature.spec.modality] = (*names.get(feature.spec.modality, ()), feature.spec.name)
     if not names:
-        raise InputError(
-            "the corpus has no features yet; extract one first, such as: broadmamba extract CORPUS --text minilm"
-        )
+        like = "--text minilm --pooling tokens" if system(config.system).model.reads_tokens else "--text minilm"
+        found = f"no feature that {config.system} reads" if split.features else "no features yet"
+        raise InputError(f"the corpus has {found}; extract one first, such as: broadmamba extract CORPUS {like}")
     for modality, wanted in names.items():
         for name in wanted:
             if name not in split.features:
@@ -139,11 +140,13 @@ def _blank_checkpoint(
     train: Split, specs: Mapping[str, tuple[FeatureSpec, ...]], config: TrainingConfig, seed: int
 ) -> Checkpoint:
     """An untrained model, with the normalisation measured on the training split."""
+    check_ids(config.system, specs, config.speaker_relative)
     values = assemble(specs, train.features, train.conversations, config.speaker_relative)
-    normalisers = {m: Normaliser.fit(x, m) for m, x in values.items()}
+    normalisers = {m: Normaliser.fit(x, m) for m, x in values.items() if not any(spec.ids for spec in specs[m])}
     widths = {m: x.shape[1] for m, x in values.items()}
     torch.manual_seed(seed)
     model = system(config.system).model(config.model_config(widths, len(train.labels)))
+    check_encoder(model, specs)
     return Checkpoint(config.system, model, train.labels, specs, normalisers, config.speaker_relative)
 
 

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from broadmamba.data.conversation import Conversation, near
-from broadmamba.data.spec import FeatureSpec
+from broadmamba.data.spec import TOKEN_IDS, FeatureSpec
 from broadmamba.errors import IncompatibleError, InputError
 from broadmamba.features.text.encoder_files import KNOWN_ENCODERS, load_encoder_files
 from broadmamba.features.text.passages import Passage, Reading
 from broadmamba.features.text.pooling import POOLINGS
-from broadmamba.features.text.tokens import TokenIds, TurnTokens, pad, token_limit, turn_mask
+from broadmamba.features.text.tokens import TOKENS, TokenIds, TurnTokens, pad, token_limit, turn_mask
 from broadmamba.features.text.tuned import is_tuned, load_tuned
 
 _TOKENS_A_BATCH = 4096
@@ -49,17 +49,18 @@ class TextEncoder:
         Args:
             source: a known name, a local folder, or a Hugging Face id; only the last may use the network. The folder
                 may be one of an encoder that was fine-tuned with `broadmamba finetune-text`.
-            pooling: how tokens become one row, a name of `pooling.POOLINGS`.
+            pooling: how tokens become one row, a name of `pooling.POOLINGS`, or `tokens`: a row is then the ids of
+                the first `TOKENS` tokens, without special ones, and padding after them.
             base: of a fine-tuned encoder, the encoder it began as, where it cannot be found by itself.
 
         Raises:
             InputError: unknown source or pooling, damaged files, or weights of another SHA-256.
         """
-        if pooling not in POOLINGS:
-            raise InputError(
-                f"unknown pooling {pooling!r}; known are {', '.join(POOLINGS)}{near(pooling, list(POOLINGS))}"
-            )
+        if pooling not in (known := [*POOLINGS, TOKEN_IDS]):
+            raise InputError(f"unknown pooling {pooling!r}; known are {', '.join(known)}{near(pooling, known)}")
         tuned = is_tuned(source)
+        if tuned and pooling == TOKEN_IDS:
+            raise InputError(f"{source}: was fine-tuned on whole passages; take token ids of the encoder it began as")
         files, reading = load_tuned(source, base) if tuned else (load_encoder_files(source), Reading())
         if reading.context and pooling == "cls":
             raise InputError(f"{source}: reads several turns at once, which have one first token; pool by mean instead")
@@ -75,7 +76,8 @@ class TextEncoder:
         )
         tokens = TurnTokens(files.tokenizer)
         encoder = cls(spec, reading, token_limit(files.tokenizer, files.model), tokens, files.model)
-        return replace(encoder, spec=replace(spec, width=encoder._rows([([0], [0])], [1])[0].shape[1]))
+        width = TOKENS if spec.ids else encoder._rows([([0], [0])], [1])[0].shape[1]
+        return replace(encoder, spec=replace(spec, width=width))
 
     @classmethod
     def for_spec(cls, spec: FeatureSpec, source: str | None = None, beside: Path | None = None) -> TextEncoder:
@@ -150,6 +152,10 @@ class TextEncoder:
         Returns:
             For each passage (scored, width), a row for each of its scored turns.
         """
+        if self.spec.ids:
+            if progress:
+                progress(len(passages))
+            return self._token_ids([passage.turns[-1] for passage in passages])
         rows: list[NDArray[np.float32]] = [np.empty(0, dtype=np.float32)] * len(passages)
         tokens = self._tokens.of(passages, self.limit)
         for batch in _batches([len(ids) for ids, _ in tokens], batch_size):
@@ -159,6 +165,13 @@ class TextEncoder:
             if progress:
                 progress(len(batch))
         return rows
+
+    def _token_ids(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
+        """(1, `TOKENS`) for each text; float32 holds ids below 16 777 216 exactly."""
+        rows = np.full((len(texts), 1, TOKENS), self._tokens.padding, dtype=np.float32)
+        for row, ids in zip(rows, self._tokens.plain(texts, TOKENS), strict=True):
+            row[0, : len(ids)] = ids
+        return list(rows)
 
     @torch.inference_mode()
     def _rows(self, tokens: Sequence[TokenIds], scored: Sequence[int]) -> list[Tensor]:

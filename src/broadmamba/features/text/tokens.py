@@ -13,6 +13,9 @@ from broadmamba.features.text.passages import Passage
 TokenIds = tuple[list[int], list[int]]
 """The token ids of a passage, and for each token the position of its turn."""
 
+TOKENS = 48
+"""Tokens of an utterance that a feature of token ids holds; 0.2% of MELD's and 4% of IEMOCAP's utterances have more."""
+
 _CHARACTERS_A_TOKEN = 32
 """Far more than tokens have on average; what lies beyond this times the token limit is cut beforehand."""
 
@@ -35,11 +38,11 @@ class TurnTokens:
     def of(self, passages: Sequence[Passage], limit: int) -> list[TokenIds]:
         """The tokens of each passage, unpadded, at most `limit` of them: the longest turns are cut first."""
         texts = sorted({turn for passage in passages for turn in passage.turns})
-        ids = dict(zip(texts, self._tokenize(texts, limit), strict=True))
+        ids = dict(zip(texts, self.plain(texts, limit), strict=True))
         return [self._join([ids[turn] for turn in passage.turns], limit) for passage in passages]
 
-    def _tokenize(self, texts: Sequence[str], limit: int) -> list[list[int]]:
-        """Ids without special tokens (and without padding, which a tokenizer file may ask for)."""
+    def plain(self, texts: Sequence[str], limit: int) -> list[list[int]]:
+        """At most `limit` ids of each text without special tokens (and padding, which a tokenizer file may ask for)."""
         if not texts:
             return []
         most = limit * _CHARACTERS_A_TOKEN
