@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from broadmamba.baselines.compm import CoMpm
 from broadmamba.baselines.emoberta import EmoBerta
 from broadmamba.baselines.systems import SYSTEMS, build
-from broadmamba.baselines.token_encoder import TokenSystem
+from broadmamba.baselines.token_encoder import Passages, TokenSystem
 from broadmamba.data.batching import Batch
 from broadmamba.data.corpus import Corpus, Feature
 from broadmamba.errors import CheckpointError, InputError
@@ -150,6 +150,7 @@ def test_passages_are_read_as_transformers_reads_them(kind: str, folders: dict[s
     torch.manual_seed(0)
     lengths = [3, LIMIT, 3, 9, 1, 12]
     ids = torch.randint(4, 44, (len(lengths), LIMIT))
+    read = Passages(ids, torch.tensor(lengths), torch.zeros_like(ids, dtype=torch.bool))
     for layers in (1, 2, 4, 9):
         model = build("compm", small(folders[kind], widths={"text": 6}, classes=4, layers=layers)).double()
         assert isinstance(model, CoMpm)
@@ -159,23 +160,24 @@ def test_passages_are_read_as_transformers_reads_them(kind: str, folders: dict[s
                 torch.nn.init.zeros_(parameter)
         with torch.no_grad():
             states = [whole(row[None, :n]).last_hidden_state[0] for row, n in zip(ids, lengths, strict=True)]
-            torch.testing.assert_close(model.encoder(ids, torch.tensor(lengths)), torch.stack([s[0] for s in states]))
+            torch.testing.assert_close(model.encoder(read), torch.stack([s[0] for s in states]))
             means = torch.stack([s.mean(0) for s in states])
             for _ in range(2):  # computed, and remembered
-                torch.testing.assert_close(model.encoder.alone(ids, torch.tensor(lengths)), means)
+                torch.testing.assert_close(model.encoder.alone(read), means)
 
 
 def test_what_is_learnt_acts_on_the_context_alone(folders: dict[str, Path]) -> None:
     model = build("compm", small(folders["bert"], widths={"text": 6}, classes=4))
     assert isinstance(model, CoMpm)
-    ids, lengths = torch.randint(4, 44, (3, 9)), torch.tensor([9, 4, 6])
+    ids = torch.randint(4, 44, (3, 9))
+    read = Passages(ids, torch.tensor([9, 4, 6]), ids > 9)
     other = copy.deepcopy(model)
     for name, parameter in other.named_parameters():
         if name.endswith(".B"):
             torch.nn.init.normal_(parameter)
     with torch.no_grad():
-        assert torch.equal(model.encoder.alone(ids, lengths), other.encoder.alone(ids, lengths))
-        assert (model.encoder(ids, lengths) - other.encoder(ids, lengths)).abs().max() > 0.1
+        assert torch.equal(model.encoder.alone(read), other.encoder.alone(read))
+        assert (model.encoder(read) - other.encoder(read)).abs().max() > 0.1
 
 
 SAID = [
@@ -197,38 +199,46 @@ def spoken(said: Sequence[Sequence[tuple[int, str]]]) -> Batch:
 
 
 def passages_of(model: TokenSystem, batch: Batch) -> list[str]:
+    """What is read for each utterance, the utterance itself in brackets."""
     assert isinstance(model, (CoMpm, EmoBerta))
-    ids, lengths = model.passages(model.turns(batch.features, batch.present, batch))
+    read = model.passages(model.turns(batch.features, batch.present, batch))
     tokenizer = load_encoder_files("minilm").tokenizer
-    return [" ".join(tokenizer.convert_ids_to_tokens(row[:n])) for row, n in zip(ids, lengths.tolist(), strict=True)]
+    found = []
+    for row, length, own in zip(*read, strict=True):
+        words = tokenizer.convert_ids_to_tokens(row[:length])
+        begin, end = own.nonzero()[[0, -1], 0].tolist()
+        assert own.sum() == end + 1 - begin
+        found.append(" ".join([*words[:begin], "<", *words[begin : end + 1], ">", *words[end + 1 :]]))
+    return found
 
 
 def test_emoberta_reads_the_turns_before_and_after() -> None:
     batch = spoken(SAID)
-    found = passages_of(build("emoberta", {"widths": {"text": 48}, "classes": 3}), batch)
+    settings = {"widths": {"text": 48}, "classes": 3, "limit": 64, "past": 32, "future": 16}
+    found = passages_of(build("emoberta", settings), batch)
     s = "[SEP] [SEP]"
     turns = ["a : i have a plan .", "b : you do ?", "a :", "? : who is there ?", "b : nobody at all , we hope ."]
-    assert found[0] == f"[CLS] {s} {turns[0]} {s} {' '.join(turns[1:4])} b : nobody [SEP]"  # 16 tokens after
-    assert found[2] == f"[CLS] {' '.join(turns[:2])} {s} a : {s} {' '.join(turns[3:])} [SEP]"
-    assert found[4] == f"[CLS] {' '.join(turns[:4])} {s} {turns[4]} {s} [SEP]"
-    assert found[5] == f"[CLS] {s} d : good morning . {s} [SEP]"
+    assert found[0] == f"[CLS] {s} < {turns[0]} > {s} {' '.join(turns[1:4])} b : nobody [SEP]"  # 16 tokens after
+    assert found[2] == f"[CLS] {' '.join(turns[:2])} {s} < a : > {s} {' '.join(turns[3:])} [SEP]"
+    assert found[4] == f"[CLS] {' '.join(turns[:4])} {s} < {turns[4]} > {s} [SEP]"
+    assert found[5] == f"[CLS] {s} < d : good morning . > {s} [SEP]"
     assert len(found) == 6
-    tight = passages_of(
-        build("emoberta", {"widths": {"text": 48}, "classes": 3, "limit": 16, "past": 4, "future": 2}), batch
-    )
-    assert tight[3] == f"[CLS] do ? a : {s} {turns[3]} {s} [SEP]"  # the turn first, then what was before, then after
-    assert tight[2] == f"[CLS] : you do ? {s} a : {s} ? : [SEP]"
-    assert tight[4] == f"[CLS] ? {s} {turns[4]} {s} [SEP]"
+    tight = passages_of(build("emoberta", {**settings, "limit": 16, "past": 4, "future": 2}), batch)
+    assert (
+        tight[3] == f"[CLS] do ? a : {s} < {turns[3]} > {s} [SEP]"
+    )  # the turn first, then what was before, then after
+    assert tight[2] == f"[CLS] : you do ? {s} < a : > {s} ? : [SEP]"
+    assert tight[4] == f"[CLS] ? {s} < {turns[4]} > {s} [SEP]"
 
 
 def test_compm_reads_what_was_said_so_far() -> None:
     batch = spoken(SAID)
     found = passages_of(build("compm", {"widths": {"text": 48}, "classes": 3}), batch)
-    assert found[3] == "[CLS] a i have a plan . b you do ? a ? who is there ? [SEP]"
-    assert found[5] == "[CLS] d good morning . [SEP]"
+    assert found[3] == "[CLS] a i have a plan . b you do ? a < ? who is there ? > [SEP]"
+    assert found[5] == "[CLS] < d good morning . > [SEP]"
     tight = passages_of(build("compm", {"widths": {"text": 48}, "classes": 3, "limit": 8}), batch)
-    assert tight[1] == "[CLS] plan . b you do ? [SEP]"
-    assert tight[4] == "[CLS] b nobody at all , we [SEP]"
+    assert tight[1] == "[CLS] plan . < b you do ? > [SEP]"
+    assert tight[4] == "[CLS] < b nobody at all , we > [SEP]"
 
 
 def test_compm_remembers_what_the_speaker_said_before() -> None:
@@ -237,7 +247,7 @@ def test_compm_remembers_what_the_speaker_said_before() -> None:
     batch = spoken([*SAID, [(0, "yes ."), (1, "no ."), (1, "yes ."), (0, "no ."), (1, "maybe .")]])
     turns = model.turns(batch.features, batch.present, batch)
     with torch.no_grad():
-        said = F.layer_norm(model.encoder.alone(*model.single(turns)), (384,))
+        said = F.layer_norm(model.encoder.alone(model.single(turns)), (384,))
         found = model.track(said, batch.mask, batch.speakers)
         cell = torch.nn.GRUCell(384, 7)
         cell.load_state_dict({k.removesuffix("_l0"): v for k, v in model.tracking.state_dict().items()})

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from broadmamba.baselines.baseline import Reading
 from broadmamba.baselines.recurrent import run_recurrent
-from broadmamba.baselines.token_encoder import TokenConfig, TokenSystem, Turns, padded
+from broadmamba.baselines.token_encoder import Passages, TokenConfig, TokenSystem, Turns, padded
 from broadmamba.data.batching import Batch
 
 
@@ -51,20 +51,20 @@ class CoMpm(TokenSystem):
         """See `Baseline`."""
         turns = self.turns(features, present, batch)
         shape = (self.encoder.width,)
-        c = F.layer_norm(self.encoder(*self.passages(turns)), shape)
-        k = self.track(F.layer_norm(self.encoder.alone(*self.single(turns)), shape), batch.mask, batch.speakers)
+        c = F.layer_norm(self.encoder(self.passages(turns)), shape)
+        k = self.track(F.layer_norm(self.encoder.alone(self.single(turns)), shape), batch.mask, batch.speakers)
         o = c + self.memory(k)
         return Reading(padded(self.emotion(self.dropout(o)), batch.mask), padded(o, batch.mask))
 
-    def passages(self, turns: Turns) -> tuple[Tensor, Tensor]:
-        """Token ids `(T, ·)` and lengths `(T,)` of each utterance with what was said before it."""
+    def passages(self, turns: Turns) -> Passages:
+        """Each utterance with what was said before it."""
         room = self.config.limit - 2
         end = torch.minimum(turns.end, turns.start + room)
         begin = torch.maximum(turns.first, end - room)
         return turns.join([turns.cls, (begin, end - begin), turns.sep])
 
-    def single(self, turns: Turns) -> tuple[Tensor, Tensor]:
-        """Token ids `(T, ·)` and lengths `(T,)` of each utterance alone, without its speaker's token."""
+    def single(self, turns: Turns) -> Passages:
+        """Each utterance alone, without its speaker's token."""
         words = (turns.end - turns.start - 1).clamp(max=self.config.limit - 2)
         return turns.join([turns.cls, (turns.start + 1, words), turns.sep])
 

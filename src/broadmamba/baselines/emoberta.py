@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from broadmamba.baselines.baseline import Reading
-from broadmamba.baselines.token_encoder import TokenConfig, TokenSystem, Turns, padded
+from broadmamba.baselines.token_encoder import Passages, TokenConfig, TokenSystem, Turns, padded
 from broadmamba.data.batching import Batch
 from broadmamba.model.settings import require_whole
 
@@ -24,8 +24,8 @@ class EmoBertaConfig(TokenConfig):
         future: of those after, likewise; they get what the turn itself and those before it leave of `limit`.
     """
 
-    past: int = 32
-    future: int = 16
+    past: int = 24
+    future: int = 12
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -57,12 +57,12 @@ class EmoBerta(TokenSystem):
     def read(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor], batch: Batch) -> Reading:
         """See `Baseline`."""
         turns = self.turns(features, present, batch)
-        h = self.encoder(*self.passages(turns))
+        h = self.encoder(self.passages(turns))
         fused = torch.tanh(self.dense(self.dropout(F.layer_norm(h, (self.encoder.width,)))))
         return Reading(padded(self.emotion(self.dropout(fused)), batch.mask), padded(fused, batch.mask))
 
-    def passages(self, turns: Turns) -> tuple[Tensor, Tensor]:
-        """Token ids `(T, ·)` and lengths `(T,)` of what is read for each utterance."""
+    def passages(self, turns: Turns) -> Passages:
+        """What is read for each utterance."""
         room = self.config.limit - 6
         own = (turns.end - turns.start).clamp(max=room)
         past = torch.minimum(turns.start - turns.first, room - own).clamp(max=self.config.past)

@@ -5,6 +5,9 @@ the upper ones get low-rank additions (`features/text/lora.py`). The frozen half
 came of it, so that a passage is read once in a training; in float32, what is kept is rounded to half precision, always,
 so that a result does not depend on what was kept. No dropout acts inside the encoder.
 
+Since the frozen half cannot learn to tell a turn from those around it, the tokens of the turn in question get a learnt
+vector where the learning begins.
+
 Shapes: `T` utterances of a batch, packed; `K` tokens that the feature has of an utterance; `W` channels of the encoder.
 """
 
@@ -12,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -56,7 +59,7 @@ class TokenConfig(BaselineConfig):
     encoder: str = "minilm"
     layers: int = 2
     rank: int = 16
-    limit: int = 64
+    limit: int = 48
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -64,6 +67,20 @@ class TokenConfig(BaselineConfig):
         require_whole({"limit": self.limit}, 8)
         if set(self.widths) != {"text"}:
             raise InputError(f"widths: expected text alone, as token ids, found {', '.join(self.widths)}")
+
+
+class Passages(NamedTuple):
+    """What is read for each utterance.
+
+    Attributes:
+        ids: `(T, longest)`, of which those beyond the end mean nothing.
+        lengths: `(T,)`, tokens.
+        own: `(T, longest)` bool, which tokens are of the utterance itself and its speaker.
+    """
+
+    ids: Tensor
+    lengths: Tensor
+    own: Tensor
 
 
 @dataclass(frozen=True)
@@ -97,22 +114,16 @@ class Turns:
     def _special(self, back: int) -> tuple[Tensor, Tensor]:
         return torch.full_like(self.start, len(self.stream) - back), torch.ones_like(self.start)
 
-    def join(self, stretches: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-        """Passages made of stretches of the stream.
-
-        Args:
-            stretches: where each begins, `(T,)`, and how many tokens it has, `(T,)`.
-
-        Returns:
-            Ids `(T, longest)`, of which those beyond the end mean nothing, and lengths `(T,)`.
-        """
+    def join(self, stretches: Sequence[tuple[Tensor, Tensor]]) -> Passages:
+        """Passages made of stretches of the stream: where each begins, `(T,)`, and how many tokens it has, `(T,)`."""
         ends = torch.stack([count for _, count in stretches]).cumsum(0)
         place = torch.arange(int(ends[-1].max()), device=self.stream.device).expand(len(self.start), -1)
         source = torch.zeros_like(place)
         for (begin, count), end in zip(stretches, ends, strict=True):
             here = (place >= (end - count)[:, None]) & (place < end[:, None])
             source = torch.where(here, place + (begin - end + count)[:, None], source)
-        return self.stream[source], ends[-1]
+        own = (source >= self.start[:, None]) & (source < self.end[:, None])
+        return Passages(self.stream[source], ends[-1], own & (place < ends[-1][:, None]))
 
 
 class PassageEncoder(nn.Module):
@@ -150,6 +161,7 @@ class PassageEncoder(nn.Module):
         self.requires_grad_(False)
         for addition in adapt(self.upper, [""], config.rank, 0.0).values():
             nn.init.normal_(addition.B, std=1e-3)  # at zero, A would get no gradient in the first step
+        self.mark = nn.Parameter(torch.zeros(self.width))
         found = tokenizer.pad_token_id
         self._padding = 0 if found is None else found
         self._specials = torch.tensor([tokenizer.cls_token_id, tokenizer.sep_token_id])
@@ -203,18 +215,10 @@ class PassageEncoder(nn.Module):
             last=end[(after - 1).clamp(min=0)].repeat_interleave(many),
         )
 
-    def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        """The state of the first token of each passage.
-
-        Args:
-            ids: `(T, ·)`; what stands beyond the end is not read.
-            lengths: `(T,)`, tokens of each passage.
-
-        Returns:
-            `(T, W)`.
-        """
+    def forward(self, read: Passages) -> Tensor:
+        """The state of the first token of each passage: `(T, W)`."""
         like = self.embeddings.word_embeddings.weight
-        passages = [row[:n] for row, n in zip(ids.cpu().numpy(), lengths.tolist(), strict=True)]
+        passages = [row[:n] for row, n in zip(read.ids.cpu().numpy(), read.lengths.tolist(), strict=True)]
         order = sorted(range(len(passages)), key=lambda i: len(passages[i]))
         found = []
         for chosen in _chunks([len(passages[i]) for i in order]):
@@ -223,6 +227,7 @@ class PassageEncoder(nn.Module):
             for row, state in zip(x, states, strict=True):
                 row[: len(state)] = torch.from_numpy(state)
             counts = torch.tensor([len(state) for state in states], device=x.device)
+            x = x + read.own[order[chosen], : x.shape[1], None] * self.mark
             found.append(self._learning(x, torch.arange(x.shape[1], device=x.device) < counts[:, None])[:, 0])
         back = torch.tensor(order, device=like.device).argsort()
         return torch.cat(found)[back]
@@ -255,13 +260,13 @@ class PassageEncoder(nn.Module):
         return x
 
     @torch.no_grad()
-    def alone(self, ids: Tensor, lengths: Tensor) -> Tensor:
+    def alone(self, read: Passages) -> Tensor:
         """The mean of the states of the encoder as it was, of which nothing learns: `(T, W)`.
 
         Each passage is read alone and once, as in `forward`.
         """
         found = []
-        for row, n in zip(ids.cpu().numpy(), lengths.tolist(), strict=True):
+        for row, n in zip(read.ids.cpu().numpy(), read.lengths.tolist(), strict=True):
             key = ("mean", row[:n].astype(np.int32).tobytes())
             if (mean := self._kept.values.get(key)) is None:
                 x = self._below(row[:n])
