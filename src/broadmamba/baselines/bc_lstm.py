@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from broadmamba.baselines.baseline import Baseline, BaselineConfig, Reading
-from broadmamba.baselines.recurrent import run_recurrent
+from broadmamba.baselines.recurrent import run_recurrent, started_by_width
 from broadmamba.data.batching import Batch
 
 
@@ -35,7 +35,10 @@ class BcLstm(Baseline):
         super().__init__(config)
         H, M = config.hidden, len(config.widths)
         self.contexts = nn.ModuleDict(
-            {m: nn.LSTM(width, H, batch_first=True, bidirectional=True) for m, width in config.widths.items()}
+            {
+                m: started_by_width(nn.LSTM(width, H, batch_first=True, bidirectional=True))
+                for m, width in config.widths.items()
+            }
         )
         self.dense = nn.ModuleDict({m: nn.Linear(2 * H, H) for m in config.widths})
         self.together = nn.LSTM(M * H, H, batch_first=True, bidirectional=True)

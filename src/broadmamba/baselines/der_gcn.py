@@ -19,7 +19,7 @@ from broadmamba.baselines.baseline import (
     pairs,
 )
 from broadmamba.baselines.graph import RELATIONS, gather_relations, mean_weights, relations, window
-from broadmamba.baselines.recurrent import run_recurrent
+from broadmamba.baselines.recurrent import run_recurrent, started_by_width
 from broadmamba.data.batching import Batch
 from broadmamba.errors import InputError
 from broadmamba.model.interface import Output
@@ -85,7 +85,7 @@ class DerGcn(Baseline):
     def __init__(self, config: DerGcnConfig) -> None:
         super().__init__(config)
         H, R = config.hidden, len(RELATIONS) + config.events
-        self.context = nn.GRU(sum(config.widths.values()), H, batch_first=True, bidirectional=True)
+        self.context = started_by_width(nn.GRU(sum(config.widths.values()), H, batch_first=True, bidirectional=True))
         self.node = nn.Linear(2 * H, H)
         self.hidden_node = nn.Parameter(torch.randn(H) / H**0.5)
         self.event = nn.Linear(H, config.events * H, bias=False)

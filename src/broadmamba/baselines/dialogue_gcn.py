@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from broadmamba.baselines.baseline import Baseline, BaselineConfig, Reading, joined, lags, masked_softmax, pairs
 from broadmamba.baselines.graph import window
-from broadmamba.baselines.recurrent import run_recurrent
+from broadmamba.baselines.recurrent import run_recurrent, started_by_width
 from broadmamba.data.batching import Batch
 from broadmamba.model.settings import require_whole
 
@@ -57,7 +57,7 @@ class DialogueGcn(Baseline):
     def __init__(self, config: DialogueGcnConfig) -> None:
         super().__init__(config)
         H, G = config.hidden, 2 * config.hidden
-        self.context = nn.GRU(sum(config.widths.values()), H, batch_first=True, bidirectional=True)
+        self.context = started_by_width(nn.GRU(sum(config.widths.values()), H, batch_first=True, bidirectional=True))
         self.edge = nn.Linear(G, G, bias=False)
         self.shares = nn.Parameter(torch.randn(2 * config.speakers**2, config.bases) / config.bases**0.5)
         self.bases = nn.Linear(G, config.bases * H, bias=False)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from broadmamba.baselines.baseline import Baseline, BaselineConfig, Reading, joined, masked_softmax, pairs
 from broadmamba.baselines.graph import RELATIONS, gather_relations, mean_weights, relations, window
-from broadmamba.baselines.recurrent import run_recurrent
+from broadmamba.baselines.recurrent import run_recurrent, started_by_width
 from broadmamba.data.batching import Batch
 from broadmamba.errors import InputError
 from broadmamba.model.settings import require_whole
@@ -61,7 +61,7 @@ class LrGcn(Baseline):
     def __init__(self, config: LrGcnConfig) -> None:
         super().__init__(config)
         H, K, D = config.hidden, config.graphs, config.layers
-        self.context = nn.GRU(sum(config.widths.values()), H, batch_first=True, bidirectional=True)
+        self.context = started_by_width(nn.GRU(sum(config.widths.values()), H, batch_first=True, bidirectional=True))
         self.own = nn.Linear(2 * H, H)
         self.heard = nn.Linear(2 * H, len(RELATIONS) * H, bias=False)
         self.query = nn.Linear(H, H, bias=False)

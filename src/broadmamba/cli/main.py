@@ -16,11 +16,12 @@ from broadmamba.cli.extract import extract
 from broadmamba.cli.fetch import fetch
 from broadmamba.cli.finetune_text import finetune_text
 from broadmamba.cli.predict import predict
+from broadmamba.cli.reproduce import reproduce
 from broadmamba.cli.train import train
 from broadmamba.errors import BroadMambaError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-for command in (predict, convert, extract, finetune_text, train, evaluate, compare, fetch):
+for command in (predict, convert, extract, finetune_text, train, evaluate, compare, reproduce, fetch):
     app.command(command.__name__.replace("_", "-"))(command)
 
 

@@ -84,16 +84,23 @@ def paired_bootstrap(
         raise InputError("nothing to compare: no utterance has a label")
     _, dialogues = np.unique(dialogues[known], return_inverse=True)  # those without any label do not count
     truth, first, second = truth[known], first[:, known], second[:, known]
-    count = int(dialogues.max()) + 1
-    parts = [_Counts.of(truth, predicted, dialogues, count, classes) for predicted in (first, second)]
-    one, other = (part.weighted_f1(np.ones((1, count))) for part in parts)
+    parts = [DialogueCounts.of(truth, predicted, dialogues, classes) for predicted in (first, second)]
+    return bootstrap_counts(*parts, resamples=resamples, seed=seed)
+
+
+def bootstrap_counts(
+    first: DialogueCounts, second: DialogueCounts, *, resamples: int = RESAMPLES, seed: int = 0
+) -> BootstrapResult:
+    """Compare two systems of which only the counts of each dialogue are known, see `paired_bootstrap`."""
+    count = len(first.support)
+    one, other = (part.weighted_f1(np.ones((1, count))) for part in (first, second))
     random = np.random.default_rng(seed)
     found = []
     for start in range(0, resamples, CHUNK):
         size = min(CHUNK, resamples - start)
         drawn = random.integers(0, count, (size, count)) + count * np.arange(size)[:, None]
         weights = np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count).astype(np.float64)
-        found.append(parts[1].weighted_f1(weights) - parts[0].weighted_f1(weights))
+        found.append(second.weighted_f1(weights) - first.weighted_f1(weights))
     differences = np.concatenate(found)
     low, high = np.quantile(differences, [0.025, 0.975])
     tail = 1 + min((differences <= 0).sum(), (differences >= 0).sum())  # the systems as they are count as a resample
@@ -103,8 +110,14 @@ def paired_bootstrap(
 
 
 @dataclass(frozen=True)
-class _Counts:
-    """What weighted F1 needs, by dialogue: `right` and `predicted` are `(n, S·C)`, `support` is `(n, C)`."""
+class DialogueCounts:
+    """What weighted F1 needs, by dialogue.
+
+    Attributes:
+        right: `(n, S·C)`, utterances of each class that each seed recognised.
+        predicted: `(n, S·C)`, utterances that each seed took for each class.
+        support: `(n, C)`, utterances of each class.
+    """
 
     right: NDArray[np.float64]
     predicted: NDArray[np.float64]
@@ -112,13 +125,18 @@ class _Counts:
 
     @classmethod
     def of(
-        cls,
-        truth: NDArray[np.int64],
-        predicted: NDArray[np.int64],
-        dialogues: NDArray[np.int64],
-        count: int,
-        classes: int,
-    ) -> _Counts:
+        cls, truth: NDArray[np.int64], predicted: NDArray[np.int64], dialogues: NDArray[np.int64], classes: int
+    ) -> DialogueCounts:
+        """Count.
+
+        Args:
+            truth: `(U,)` class indices, none negative.
+            predicted: `(S, U)` class indices, a row a seed.
+            dialogues: `(U,)`, numbered from 0.
+            classes: C.
+        """
+        count = int(dialogues.max()) + 1
+
         def tally(classes_of: NDArray[np.int64], weights: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
             cells = np.bincount(dialogues * classes + classes_of, weights, minlength=count * classes)
             return cells.reshape(count, classes).astype(np.float64)

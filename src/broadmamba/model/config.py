@@ -45,6 +45,8 @@ class BroadMambaConfig(ModelConfig):
         depth: state-space layers in a row (addition; the paper has 1).
         residual: whether a state-space layer adds to what it reads (addition).
         layer_norm: whether each state-space layer is followed by layer normalisation (addition).
+        own_turns: whether each speaker's own turns pass a state-space layer by themselves, whose result is added
+            (addition).
         speakers: speakers with an embedding of their own (addition; 0 for none).
         utterance_masking: chance that an utterance's features are hidden in training, so that it must be told from
             its context (addition).
@@ -71,6 +73,7 @@ class BroadMambaConfig(ModelConfig):
     depth: int = 1
     residual: bool = False
     layer_norm: bool = False
+    own_turns: bool = False
     speakers: int = 0
     utterance_masking: float = 0.0
     modality_dropout: float = 0.0

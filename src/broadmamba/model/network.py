@@ -14,7 +14,7 @@ from broadmamba.model.encoder import Encoder
 from broadmamba.model.fusion import FUSIONS, Evidence
 from broadmamba.model.interface import EmotionModel, Output
 from broadmamba.model.loss import LossConfig, Losses, ModalityTerms, RidgeTerms, training_loss
-from broadmamba.model.packing import Packing
+from broadmamba.model.packing import Packing, SpeakerTurns
 from broadmamba.model.sequence import SEQUENCE_MODELS
 
 
@@ -26,13 +26,19 @@ class ContextLayer(nn.Module):
         steps = {"discretisation": config.discretisation, "dt_min": config.dt_min, "dt_max": config.dt_max}
         options = steps if config.ssm == "convolution" else {}  # a selective scan finds its steps from the data
         self.sequence = SEQUENCE_MODELS[config.ssm](config.d_model, config.d_state, **options)
+        own = SEQUENCE_MODELS[config.ssm](config.d_model, config.d_state, **options) if config.own_turns else None
+        self.own_sequence = own
         self.residual = config.residual
         self.norm = nn.LayerNorm(config.d_model) if config.layer_norm else nn.Identity()
         self.dropout = nn.Dropout(config.dropout if config.residual else 0.0)
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor, packing: Packing, turns: SpeakerTurns | None) -> Tensor:
         """ξ̂ `(B, L, D)`, zero where the mask is False → ξ̄ `(B, L, D)`, any value there."""
-        y = self.dropout(self.sequence(x, mask))
+        y = self.sequence(x, mask)
+        if self.own_sequence is not None and turns is not None:
+            own = self.own_sequence(turns.split(packing.pack(x)), turns.split(packing.pack(mask)))
+            y = y + packing.pad(turns.join(own))
+        y = self.dropout(y)
         out: Tensor = self.norm(x + y if self.residual else y)
         return out
 
@@ -56,6 +62,7 @@ class ModalityBranch(nn.Module):
             speakers=config.speakers,
             dropout=config.dropout,
         )
+        self.own_turns = config.own_turns
         self.contexts = nn.ModuleList(ContextLayer(config) for _ in range(config.depth))
         self.broad = (
             BroadNodes(D, n=config.n, m=config.m, d_z=config.d_z, d_h=config.d_h, random=config.random_nodes)
@@ -87,9 +94,10 @@ class ModalityBranch(nn.Module):
         # What stands where the modality is missing would reach the neighbours through the convolution.
         x = x.masked_fill(~present[..., None], 0.0)
         hidden = self.encoder(packing.pack(x), speakers, packing)
+        turns = SpeakerTurns(packing, speakers) if self.own_turns else None
         for layer in self.contexts:
             # Masked after bias, positions and norm: what stands on padding would leak through the backward kernel.
-            hidden = layer(hidden * present[..., None], present)
+            hidden = layer(hidden * present[..., None], present, packing, turns)
         xi = packing.pack(hidden)
         return xi if self.broad is None else self.broad(xi)
 

@@ -1,4 +1,4 @@
-"""What every model of conversations has to hold, as a suite that any model can be put through.
+"""What every model of conversations has to hold, and every way of training one, as suites to put yours through.
 
 >>> from broadmamba.testing import check_model
 >>> check_model(model)
@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from broadmamba.testing.checks import CHECKS, check_model
+from broadmamba.testing.pipeline import check_pipeline
 from broadmamba.testing.subject import Subject, random_conversations
 
-__all__ = ["CHECKS", "Subject", "check_model", "random_conversations"]
+__all__ = ["CHECKS", "Subject", "check_model", "check_pipeline", "random_conversations"]

@@ -96,8 +96,7 @@ def fit(
         InputError: the corpus lacks a split, a feature or labels.
     """
     train, dev = corpus.split("train"), corpus.split("dev")
-    specs = choose_features(train, config)
-    blank = _blank_checkpoint(train, specs, config, seed)
+    blank = untrained(train, config, seed)
     trainer = _Trainer(blank, blank.prepare_split(train), blank.prepare_split(dev), config, seed, watch)
     if state is not None and state.exists():
         trainer.load(state)
@@ -136,10 +135,13 @@ def choose_features(split: Split, config: TrainingConfig) -> dict[str, tuple[Fea
     return {m: tuple(split.features[name].spec for name in names[m]) for m in MODALITIES if names.get(m)}
 
 
-def _blank_checkpoint(
-    train: Split, specs: Mapping[str, tuple[FeatureSpec, ...]], config: TrainingConfig, seed: int
-) -> Checkpoint:
-    """An untrained model, with the normalisation measured on the training split."""
+def untrained(train: Split, config: TrainingConfig, seed: int) -> Checkpoint:
+    """A model before its first step, with the normalisation measured on the training split.
+
+    Raises:
+        InputError: a feature is not there, or there is none at all.
+    """
+    specs = choose_features(train, config)
     check_ids(config.system, specs, config.speaker_relative)
     values = assemble(specs, train.features, train.conversations, config.speaker_relative)
     normalisers = {m: Normaliser.fit(x, m) for m, x in values.items() if not any(spec.ids for spec in specs[m])}
@@ -173,8 +175,8 @@ class _Trainer:
             else None
         )
         self.order = torch.Generator().manual_seed(seed)
-        state_space = [p for n, p in self.model.named_parameters() if ".sequence." in n and p.requires_grad]
-        others = [p for n, p in self.model.named_parameters() if ".sequence." not in n and p.requires_grad]
+        state_space = [p for n, p in self.model.named_parameters() if "sequence." in n and p.requires_grad]
+        others = [p for n, p in self.model.named_parameters() if "sequence." not in n and p.requires_grad]
         self.optimizer = torch.optim.AdamW(
             [
                 {"params": state_space, "weight_decay": 0.0},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from broadmamba.errors import InputError
@@ -38,18 +38,34 @@ def adjust(config: TrainingConfig, features: Sequence[str], settings: Sequence[s
     Raises:
         InputError: one is written differently, or names no setting.
     """
-    values = config.to_dict()
+    changes: dict[str, Any] = {}
     if features:
-        values["features"] = {
+        changes["features"] = {
             m: names.split("+") for m, names in (_pair(text, "modality=feature") for text in features)
         }
+    for text in settings:
+        name, value = _pair(text, "setting=value")
+        changes[name] = _value(value)
+    return changed(config, changes)
+
+
+def changed(config: TrainingConfig, changes: Mapping[str, Any]) -> TrainingConfig:
+    """Change settings by name.
+
+    Args:
+        config: what to start from.
+        changes: setting → value, with `model.` or `loss.` before the name where it belongs there.
+
+    Raises:
+        InputError: there is no such setting, or it may not have this value.
+    """
+    values = config.to_dict()
     try:
-        for text in settings:
-            name, value = _pair(text, "setting=value")
+        for name, value in changes.items():
             group, _, last = name.rpartition(".")
             if group not in ("", "model", "loss"):
-                raise InputError(f"unknown group of settings {group!r} in {text!r}; known are model and loss")
-            (values[group] if group else values)[last] = _value(value)
+                raise InputError(f"unknown group of settings {group!r} in {name!r}; known are model and loss")
+            (values[group] if group else values)[last] = value
         return TrainingConfig.from_dict(values)
     except TypeError as error:
         raise InputError(f"a setting has a value of the wrong kind ({error})") from None

@@ -10,10 +10,10 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from torch.utils.flop_counter import FlopCounterMode
 
 from broadmamba.data.conversation import Utterance
 from broadmamba.data.corpus import Corpus
+from broadmamba.evaluation.flops import count_flops
 from broadmamba.evaluation.metrics import measure
 from broadmamba.training.checkpoint import Checkpoint
 
@@ -52,13 +52,12 @@ def report_split(checkpoint: Checkpoint, corpus: Corpus, name: str) -> dict[str,
     report["modalities"] = [m for m in checkpoint.modalities if m in prepared.features]
     if name != "train" and (truth[new] >= 0).any():
         report["without_repeats"] = measure(checkpoint.labels, truth[new], scores.probabilities[new]).to_dict()
-    with FlopCounterMode(display=False) as counter:
-        uncalibrated = replace(checkpoint, temperature=1.0).score(prepared)
+    uncalibrated = replace(checkpoint, temperature=1.0).score(prepared)
     report["ece_before_calibration"] = measure(checkpoint.labels, truth, uncalibrated.probabilities).calibration_error
     report["cost"] = {
         "parameters": sum(p.numel() for p in checkpoint.model.parameters()),
         "seconds": seconds,
-        "flops": counter.get_total_flops(),  # of matrix products; Fourier transforms are not counted
+        "flops": count_flops(lambda: checkpoint.score(prepared)),
         "peak_memory_bytes": _peak_memory(),
     }
     return report

@@ -1,0 +1,87 @@
+"""`broadmamba reproduce`: a table or figure of the paper, ours beside the paper's."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from broadmamba.errors import InputError
+
+if TYPE_CHECKING:
+    from broadmamba.experiments.jobs import Job
+
+
+def reproduce(
+    what: Annotated[
+        list[str],
+        typer.Argument(
+            help="Tables and figures: table1 to table4, figure5 to figure8, readings, length, search, or all; corpora "
+            "may stand here too.",
+            metavar="WHAT…",
+        ),
+    ],
+    corpus: Annotated[
+        list[str] | None,
+        typer.Option(help="Corpora, such as iemocap=FOLDER meld=FOLDER; without any, pages are made from the records."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of records, pages and figures.")] = Path("results"),
+    seeds: Annotated[str, typer.Option(help="Declared seeds; a row that needs fewer takes the first.")] = "0-9",
+    features: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Features of a modality in place of ours, such as text=roberta1+roberta2; repeat for each.",
+            show_default="those of the settings",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Runs at once, of one thread each.", show_default="all cores")
+    ] = None,
+) -> None:
+    """Make tables and figures of the paper; runs that have a record are never run again."""
+    names = [text for text in what if "=" not in text]
+    folders = _pairs([*(corpus or []), *(text for text in what if "=" in text)], "NAME=FOLDER")
+    chosen = {m: tuple(found.split("+")) for m, found in _pairs(features or [], "modality=feature").items()}
+
+    from broadmamba.experiments.studies import load_study, studies
+    from broadmamba.training.options import parse_seeds
+
+    numbers = parse_seeds(seeds)
+    known = [load_study(name).name for name in (studies() if names == ["all"] else names)]  # a typing error is told now
+    if not known:
+        raise InputError(f"expected the name of a table or figure, found none; known are {', '.join(studies())}")
+
+    from rich.console import Console
+
+    from broadmamba.experiments.reproduce import reproduce as make
+    from broadmamba.experiments.workshop import Workshop
+
+    console = Console(stderr=True)
+
+    def progress(done: int, total: int, job: Job) -> None:
+        console.print(f"{done} of {total}: {job.corpus}, {job.config.system}, seed {job.seed}", highlight=False)
+
+    workshop = Workshop(
+        out=out,
+        corpora={name: Path(folder) for name, folder in folders.items()},
+        seeds=numbers,
+        workers=workers or os.cpu_count() or 1,
+        progress=progress,
+        say=lambda text: console.print(text, highlight=False),
+        features=chosen,
+    )
+    for name in known:
+        for path in make(name, workshop):
+            typer.echo(str(path))
+
+
+def _pairs(texts: list[str], form: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise InputError(f"expected {form}, found {text!r}")
+        found[name] = value
+    return found
