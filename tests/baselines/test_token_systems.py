@@ -180,6 +180,27 @@ def test_what_is_learnt_acts_on_the_context_alone(folders: dict[str, Path]) -> N
         assert (model.encoder(read) - other.encoder(read)).abs().max() > 0.1
 
 
+def test_what_other_weights_made_is_not_used(folders: dict[str, Path]) -> None:
+    def fresh() -> CoMpm:
+        made = build("compm", small(folders["bert"], widths={"text": 6}, classes=4))
+        assert isinstance(made, CoMpm)
+        return made
+
+    ids = torch.randint(4, 44, (3, 9))
+    read = Passages(ids, torch.tensor([9, 4, 6]), ids > 9)
+    with torch.no_grad():
+        model, used, unused = fresh(), fresh(), fresh()
+        before = model.encoder(read), model.encoder.alone(read)
+        used.encoder(read), used.encoder.alone(read)
+        changed = {name: 1.5 * x if ".lower." in name else x for name, x in model.state_dict().items()}
+        for other in (used, unused):
+            other.load_state_dict(changed)
+        assert torch.equal(used.encoder(read), unused.encoder(read))
+        assert torch.equal(used.encoder.alone(read), unused.encoder.alone(read))
+        assert (used.encoder(read) - before[0]).abs().max() > 0.01
+        assert torch.equal(model.encoder(read), before[0]) and torch.equal(model.encoder.alone(read), before[1])
+
+
 SAID = [
     [(0, "i have a plan ."), (1, "you do ?"), (0, ""), (-1, "who is there ?"), (1, "nobody at all , we hope .")],
     [(3, "good morning .")],

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -167,7 +168,7 @@ class PassageEncoder(nn.Module):
         self._specials = torch.tensor([tokenizer.cls_token_id, tokenizer.sep_token_id])
         marks = [[_last_id(tokenizer, who), *([_last_id(tokenizer, ":")] if colon else [])] for who in (*_LETTERS, "?")]
         self._marks = torch.tensor(marks)
-        self._kept = _Kept()
+        self._kept = _shared(files.sha256, cut)
         # the module that is told, since a copy of this one has the same hook
         self.register_load_state_dict_post_hook(lambda it, _: it._forget())  # type: ignore[no-untyped-call]
 
@@ -183,7 +184,7 @@ class PassageEncoder(nn.Module):
         return self
 
     def _forget(self) -> None:
-        """Weights may have changed: what was kept is not theirs. Copies share it as long as they are the same."""
+        """Weights may have changed: what was kept is not theirs."""
         self._kept = _Kept()
 
     def turns(self, text: Tensor, present: Tensor, mask: Tensor, speakers: Tensor) -> Turns:
@@ -344,7 +345,10 @@ class Block(nn.Module):
 
 
 class _Kept:
-    """What a frozen encoder made of passages, by what it is and the bytes of their ids; copies of a model share it."""
+    """What a frozen encoder made of passages, by what it is and the bytes of their ids.
+
+    Models share it as long as their frozen weights are those of the same files: copies, and those of other seeds.
+    """
 
     def __init__(self) -> None:
         self.values: dict[tuple[str, bytes], NDArray[Any]] = {}
@@ -358,6 +362,12 @@ class _Kept:
         if self._bytes + value.nbytes <= KEPT_BYTES:
             self.values[key] = value
             self._bytes += value.nbytes
+
+
+@lru_cache(maxsize=1)
+def _shared(sha256: str, below: int) -> _Kept:
+    """For models of one encoder, of which as many layers are frozen."""
+    return _Kept()
 
 
 class TokenSystem(Baseline):
