@@ -18,7 +18,7 @@ from broadmamba.storage import csv_text, write_text
 
 def make_costs(study: Study, workshop: Workshop) -> list[Path]:
     """A page and a CSV of what systems cost; measured again only where settings or the corpus are others."""
-    facts = workshop.facts(study.corpora)
+    facts = workshop.facts(study)
     parts = [f"# {study.title}\n", study.note]
     lines: list[list[object]] = []
     for corpus, known in facts.items():

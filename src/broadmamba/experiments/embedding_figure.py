@@ -17,7 +17,7 @@ from broadmamba.storage import csv_text, write_text
 
 def make_embedding(study: Study, workshop: Workshop) -> list[Path]:
     """t-SNE of what our model reads of each corpus, its coordinates kept."""
-    facts = workshop.facts(study.corpora)
+    facts = workshop.facts(study)
     found: dict[str, Any] = {}
     for corpus, known in facts.items():
         ((_, config),) = workshop.configs(study, known)

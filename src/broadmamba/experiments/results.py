@@ -52,11 +52,13 @@ class RowResults:
 
     def counts(self, facts: CorpusFacts) -> DialogueCounts:
         """What a bootstrap over conversations needs of all seeds."""
+        support = np.array(facts.support, float)
+        labelled = support.sum(1) > 0  # the others do not count, as in `paired_bootstrap`
         right, predicted = (
-            np.concatenate([np.array(record["counts"][part], float) for record in self.records], axis=1)
+            np.concatenate([np.array(record["counts"][part], float) for record in self.records], axis=1)[labelled]
             for part in ("right", "predicted")
         )
-        return DialogueCounts(right, predicted, np.array(facts.support, float))
+        return DialogueCounts(right, predicted, support[labelled])
 
 
 @dataclass(frozen=True)

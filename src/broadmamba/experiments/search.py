@@ -17,7 +17,7 @@ from broadmamba.storage import csv_text, write_text
 
 def make_search(study: Study, workshop: Workshop) -> list[Path]:
     """What every trial of every system gave on dev, and which is the best; test is not looked at."""
-    facts = workshop.facts(study.corpora)
+    facts = workshop.facts(study)
     seed = workshop.seeds[0]
     parts = [f"# {study.title}\n", study.note]
     jobs: dict[tuple[str, str, str], Job] = {}

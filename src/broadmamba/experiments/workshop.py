@@ -44,33 +44,50 @@ class Workshop:
     progress: Progress
     say: Callable[[str], object]
     features: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    _seen: dict[str, CorpusFacts] = field(default_factory=dict)
 
-    def facts(self, names: Sequence[str]) -> dict[str, CorpusFacts]:
-        """Facts of the given corpora, or where none is given, of those whose records are there.
+    def facts(self, study: Study) -> dict[str, CorpusFacts]:
+        """Facts of the corpora that a study is made for: the given ones, or where none is given, those with records.
+
+        A study is made for the corpora that it names, and for any that no study knows by name.
 
         Raises:
-            InputError: a corpus leaks, or there is neither a corpus nor a record.
+            InputError: a corpus leaks, or none is left.
         """
         folder = self.out / "corpora"
-        if self.corpora:
+        found = {}
+        for name in self.corpora or sorted(path.stem for path in folder.glob("*.json")):
+            if name in study.corpora or name not in _known_corpora():
+                found[name] = self._measured(name, folder) if self.corpora else CorpusFacts.read(folder, name)
+        if not found and self.corpora:
+            raise InputError(f"{study.name} is made for {', '.join(study.corpora)}, found {', '.join(self.corpora)}")
+        if not found:
+            example = study.corpora[0]
+            raise InputError(f"{self.out}: holds no runs yet; give a corpus, such as --corpus {example}=FOLDER")
+        return found
+
+    def _measured(self, name: str, folder: Path) -> CorpusFacts:
+        if name not in self._seen:
+            corpus = Corpus.open(self.corpora[name])
+            refuse_leaks(corpus)
             excerpts = [study.conversation for study in map(load_study, studies()) if study.conversation]
-            found = {}
-            for name, path in self.corpora.items():
-                corpus = Corpus.open(path)
-                refuse_leaks(corpus)
-                found[name] = CorpusFacts.of(name, corpus, excerpts)
-                found[name].write(folder)
-            return found
-        kept = [name for name in names if (folder / f"{name}.json").is_file()]
-        if not kept:
-            raise InputError(f"{self.out}: holds no runs yet; give a corpus, such as --corpus {names[0]}=FOLDER")
-        return {name: CorpusFacts.read(folder, name) for name in kept}
+            self._seen[name] = CorpusFacts.of(name, corpus, excerpts)
+            self._seen[name].write(folder)
+        return self._seen[name]
 
     def configs(self, study: Study, facts: CorpusFacts) -> list[tuple[Row, TrainingConfig]]:
-        """Each row with its settings on a corpus; a row of modalities that the corpus has not is left out."""
+        """Each row with its settings on a corpus.
+
+        A row of modalities that the corpus has not is left out, and so is one of a system that reads a feature of its
+        own which the corpus lacks.
+        """
         settings = corpus_settings(facts.name)
         found = []
         for row in study.rows:
+            own = settings.kinds.get(row.system, {}).get("features", {})
+            if lacking := [name for group in own.values() for name in group if name not in facts.features]:
+                self.say(f"{facts.name}: {row.name} is left out, it reads {lacking[0]}, which the corpus lacks")
+                continue
             config = changed(settings.config(row.system, self.features), row.set)
             names = dict(config.features) or _all_features(facts)
             if not set(row.modalities) <= set(names):
@@ -79,6 +96,11 @@ class Workshop:
                 config = changed(config, {"features": {m: names[m] for m in names if m in row.modalities}})
             found.append((row, config))
         return found
+
+
+def _known_corpora() -> set[str]:
+    """Names of corpora that a study is of."""
+    return {name for study in map(load_study, studies()) for name in study.corpora}
 
 
 def _all_features(facts: CorpusFacts) -> dict[str, tuple[str, ...]]:
@@ -113,6 +135,13 @@ def records_of(jobs: Sequence[Job], facts: CorpusFacts, out: Path) -> list[dict[
 
 
 def study_runs(study: Study, workshop: Workshop) -> tuple[dict[str, CorpusFacts], Results]:
-    """Facts of the corpora, and all records of a study; what is missing is run first where corpora are given."""
-    facts = workshop.facts(study.corpora)
-    return facts, _run(study, workshop, facts)
+    """Facts of the corpora, and all records of a study; what is missing is run first where corpora are given.
+
+    Raises:
+        InputError: there is no record at all, or see `Workshop.facts`.
+    """
+    facts = workshop.facts(study)
+    results = {corpus: rows for corpus, rows in _run(study, workshop, facts).items() if any(r.records for r in rows)}
+    if not results:
+        raise InputError(f"{workshop.out}: holds no run of {study.name} yet; give a corpus with --corpus NAME=FOLDER")
+    return facts, results

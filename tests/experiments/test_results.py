@@ -1,0 +1,56 @@
+"""Statistics of rows against the same tests on whole predictions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from broadmamba.data.corpus import Corpus
+from broadmamba.evaluation.significance import holm, paired_bootstrap, paired_t_test
+from broadmamba.experiments.facts import CorpusFacts
+from broadmamba.experiments.jobs import Job, run_job
+from broadmamba.experiments.results import RowResults, Spread, compare_with, weighted_f1
+from broadmamba.experiments.studies import Row
+from corpora import tiny_config
+
+
+@pytest.fixture(scope="module")
+def rows(corpus: Corpus, facts: CorpusFacts) -> list[RowResults]:
+    plans = {"ours": (2, (0, 1, 2)), "longer": (5, (0, 1)), "other seed": (3, (7,)), "not run": (1, ())}
+    return [
+        RowResults(Row(name=name), [run_job(Job("tiny", tiny_config(epochs=epochs), s), corpus, facts) for s in seeds])
+        for name, (epochs, seeds) in plans.items()
+    ]
+
+
+def test_comparisons_are_those_of_whole_predictions(rows: list[RowResults], corpus: Corpus, facts: CorpusFacts) -> None:
+    found = compare_with(rows[0], rows, facts, resamples=300)
+    assert list(found) == ["longer", "other seed"]
+    test = corpus.split("test")
+    truth = np.array([-1 if u.label is None else corpus.labels.index(u.label) for u in test.utterances])
+    dialogues = np.repeat(np.arange(len(test.conversations)), [len(c) for c in test.conversations])
+    predicted = [np.array([[int(c, 36) for c in "".join(r["predictions"])] for r in row.records]) for row in rows[:3]]
+    expected = [
+        paired_bootstrap(truth, predicted[0], other, dialogues, len(corpus.labels), resamples=300)
+        for other in predicted[1:]
+    ]
+    for comparison, result in zip(found.values(), expected, strict=True):
+        assert comparison.conversations == result
+    assert [c.p_conversations for c in found.values()] == holm([c.conversations.p for c in found.values()])
+
+
+def test_seeds_are_paired_by_their_number(rows: list[RowResults], facts: CorpusFacts) -> None:
+    found = compare_with(rows[0], rows, facts, resamples=50)
+    ours, longer = (row.values(weighted_f1) for row in rows[:2])
+    assert found["longer"].seeds == paired_t_test(ours[:2], longer)
+    assert found["other seed"].seeds is None and found["other seed"].p_seeds is None
+
+
+def test_the_spread_is_of_the_sample() -> None:
+    spread = Spread.of([0.1, 0.2, 0.6])
+    assert (spread.mean, spread.sd, spread.count) == (
+        pytest.approx(0.3),
+        pytest.approx(np.std([1, 2, 6], ddof=1) / 10),
+        3,
+    )
+    assert Spread.of([0.4]) == Spread(0.4, 0.0, 1)
