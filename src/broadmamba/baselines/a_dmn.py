@@ -19,6 +19,7 @@ from broadmamba.baselines.baseline import (
 )
 from broadmamba.baselines.recurrent import run_recurrent
 from broadmamba.data.batching import Batch
+from broadmamba.model.packing import Packing, SpeakerTurns
 from broadmamba.model.settings import require_whole
 
 
@@ -129,17 +130,10 @@ def run_by_speaker(layer: nn.RNNBase, x: Tensor, mask: Tensor, speakers: Tensor)
     Returns:
         `(B, L, H)`, or `(B, L, 2H)` for a bidirectional layer; zero on padding.
     """
-    row = torch.arange(len(mask), device=mask.device)[:, None]
-    owner = (row * (speakers.max() + 2) + speakers + 1)[mask]
-    _, sequence, length = torch.unique(owner, return_inverse=True, return_counts=True)
-    # A stable sort brings the utterances of one speaker together in their order; how far from the first is the place.
-    order = sequence.argsort(stable=True)
-    place = torch.empty_like(order)
-    place[order] = torch.arange(len(order), device=order.device) - (length.cumsum(0) - length)[sequence[order]]
-    longest = int(length.max())
-    apart = x.new_zeros(len(length), longest, x.shape[-1]).index_put((sequence, place), x[mask])
-    found = run_recurrent(layer, apart, torch.arange(longest, device=mask.device) < length[:, None])
-    return found.new_zeros(*mask.shape, found.shape[-1]).index_put((mask,), found[sequence, place])
+    packing = Packing(mask)
+    turns = SpeakerTurns(packing, packing.pack(speakers))
+    said = turns.split(torch.ones_like(packing.pack(speakers), dtype=torch.bool))
+    return packing.pad(turns.join(run_recurrent(layer, turns.split(packing.pack(x)), said)))
 
 
 def _added(both: Tensor) -> Tensor:
