@@ -15,7 +15,7 @@ import pytest
 import broadmamba
 from broadmamba.cli.main import app
 
-COMMANDS = ("predict", "convert", "extract", "finetune-text", "train", "evaluate", "compare", "fetch")
+COMMANDS = ("predict", "convert", "extract", "finetune-text", "train", "evaluate", "compare", "reproduce", "fetch")
 SLOW = {"torch", "transformers", "safetensors", "numpy", "scipy", "pandas", "sklearn"}
 
 
