@@ -150,7 +150,9 @@ def test_passages_are_read_as_transformers_reads_them(kind: str, folders: dict[s
     torch.manual_seed(0)
     lengths = [3, LIMIT, 3, 9, 1, 12]
     ids = torch.randint(4, 44, (len(lengths), LIMIT))
-    read = Passages(ids, torch.tensor(lengths), torch.zeros_like(ids, dtype=torch.bool))
+    place = torch.arange(LIMIT)
+    own = (place >= torch.tensor(lengths)[:, None] // 3) & (place < torch.tensor(lengths)[:, None])
+    read = Passages(ids, torch.tensor(lengths), own)
     for layers in (1, 2, 4, 9):
         model = build("compm", small(folders[kind], widths={"text": 6}, classes=4, layers=layers)).double()
         assert isinstance(model, CoMpm)
@@ -160,7 +162,8 @@ def test_passages_are_read_as_transformers_reads_them(kind: str, folders: dict[s
                 torch.nn.init.zeros_(parameter)
         with torch.no_grad():
             states = [whole(row[None, :n]).last_hidden_state[0] for row, n in zip(ids, lengths, strict=True)]
-            torch.testing.assert_close(model.encoder(read), torch.stack([s[0] for s in states]))
+            turns = torch.stack([s[n // 3 :].mean(0) for s, n in zip(states, lengths, strict=True)])
+            torch.testing.assert_close(model.encoder(read), turns)
             means = torch.stack([s.mean(0) for s in states])
             for _ in range(2):  # computed, and remembered
                 torch.testing.assert_close(model.encoder.alone(read), means)

@@ -36,7 +36,7 @@ def selects_on_test(corpus: Corpus) -> Mapping[str, np.ndarray]:
 
 
 def trains_on_test(corpus: Corpus) -> Mapping[str, np.ndarray]:
-    train, dev, (first, *rest) = (corpus.splits[name] for name in ("train", "dev", "test"))
+    train, dev, (first, *_) = (corpus.splits[name] for name in ("train", "dev", "test"))
     return numbers(fit(replace(corpus, splits={"train": (*train, first), "dev": dev}), CONFIG).checkpoint)
 
 

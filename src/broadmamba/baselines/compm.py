@@ -23,8 +23,8 @@ class CoMpmConfig(TokenConfig):
 class CoMpm(TokenSystem):
     """CoMPM (Lee, Lee 2022, "CoMPM: Context Modeling with Speaker's Pre-trained Memory Tracking …", NAACL).
 
-    1. Context model: c_t, the state of <cls>, where an encoder reads <cls> s_1 u_1 … s_t u_t, each utterance u after
-       a token s for its speaker.
+    1. Context model: c_t, the mean of the states of u_t, where an encoder reads <cls> s_1 u_1 … s_t u_t, each
+       utterance u after a token s for its speaker.
     2. Pre-trained memory: each utterance by itself through an encoder that stays as it was (their CoMPM(f)), then a
        GRU over those of one speaker; k_t is its state after the speaker's last utterance before t, zero where there
        is none.
@@ -33,9 +33,9 @@ class CoMpm(TokenSystem):
     Parameters: none are given in the paper's Table 1; ours are in `results/`. Theirs learns a whole RoBERTa-large, ours
     low-rank additions to the upper layers of a smaller encoder that reads `limit` tokens (see `token_encoder.py`),
     since it is trained on CPUs. The speaker's token is that of a letter, A for who speaks first: one of its own could
-    not learn below frozen layers. The memory of an utterance is the mean of its tokens, for which sentence encoders
-    are made, where theirs is <cls>; both vectors are brought to the length of a normalised one. Left open: the GRU's
-    width (`hidden`), one layer of it.
+    not learn below frozen layers. Both c and the memory of an utterance are means over its tokens, for
+    which sentence encoders are made, where theirs are states of <cls>; both vectors are brought to the length of a
+    normalised one. Left open: the GRU's width (`hidden`), one layer of it.
     """
 
     config: CoMpmConfig

@@ -37,11 +37,12 @@ class EmoBerta(TokenSystem):
 
     1. The passage of utterance t, [CLS] past [SEP][SEP] t [SEP][SEP] future [SEP], every turn after the name of its
        speaker and a colon.
-    2. p = softmax(W·tanh(W_h·h + b)), h the encoder's state of [CLS].
+    2. p = softmax(W·tanh(W_h·h + b)), h the mean of the encoder's states of t's own tokens.
 
     Parameters: 499 M in the paper's Table 1, for the encoder RoBERTa-large (of which EmoBERTa's own account is 355 M);
     ours are beside it in `results/`. Theirs learns whole and reads 512 tokens, ours is smaller, learns through low-rank
     additions to its upper layers and reads `limit` tokens (see `token_encoder.py`), since it is trained on CPUs.
+    Theirs reads h off [CLS]; the encoders at hand are made to be read by the mean of tokens.
     Left open: a speaker's name, which is a letter here, A for who speaks first; the length of h is brought to that of
     a normalised vector, since sentence encoders' is small.
     """

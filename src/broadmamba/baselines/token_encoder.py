@@ -217,7 +217,7 @@ class PassageEncoder(nn.Module):
         )
 
     def forward(self, read: Passages) -> Tensor:
-        """The state of the first token of each passage: `(T, W)`."""
+        """The mean of the states of the tokens of each passage that are the utterance's own: `(T, W)`."""
         like = self.embeddings.word_embeddings.weight
         passages = [row[:n] for row, n in zip(read.ids.cpu().numpy(), read.lengths.tolist(), strict=True)]
         order = sorted(range(len(passages)), key=lambda i: len(passages[i]))
@@ -228,18 +228,18 @@ class PassageEncoder(nn.Module):
             for row, state in zip(x, states, strict=True):
                 row[: len(state)] = torch.from_numpy(state)
             counts = torch.tensor([len(state) for state in states], device=x.device)
-            x = x + read.own[order[chosen], : x.shape[1], None] * self.mark
-            found.append(self._learning(x, torch.arange(x.shape[1], device=x.device) < counts[:, None])[:, 0])
+            own = read.own[order[chosen], : x.shape[1], None].to(x.dtype)
+            x = self._learning(x + own * self.mark, torch.arange(x.shape[1], device=x.device) < counts[:, None])
+            found.append((x * own).sum(1) / own.sum(1))  # never none: a turn has at least its speaker's token
         back = torch.tensor(order, device=like.device).argsort()
         return torch.cat(found)[back]
 
     def _learning(self, x: Tensor, mask: Tensor) -> Tensor:
-        """`(T, n, W)` → `(T, 1, W)`; of the last layer, only what the first token becomes is computed."""
+        """`(T, n, W)` → `(T, n, W)`, through all layers that learn."""
         bias = self._bias(x, mask)
-        for block in self.upper[:-1]:
+        for block in self.upper:
             x = block(x, bias)
-        last: Tensor = self.upper[-1](x, bias, first=True)
-        return last
+        return x
 
     def _frozen(self, passage: NDArray[np.int64]) -> NDArray[Any]:
         """`(n,)` → `(n, W)`, the states that the learning layers begin with."""
@@ -317,13 +317,12 @@ class Block(nn.Module):
         self.up, self.act = layer.intermediate.dense, layer.intermediate.intermediate_act_fn
         self.down, self.end = layer.output.dense, layer.output.LayerNorm
 
-    def forward(self, x: Tensor, bias: Tensor | None, first: bool = False, plain: bool = False) -> Tensor:
+    def forward(self, x: Tensor, bias: Tensor | None, plain: bool = False) -> Tensor:
         """One layer.
 
         Args:
             x: `(T, n, W)`.
             bias: see `PassageEncoder._bias`, `(T or 1, heads or 1, n or 1, n)`.
-            first: whether only the first token's state is wanted, `(T, 1, W)`.
             plain: without what was learnt.
         """
 
@@ -331,15 +330,12 @@ class Block(nn.Module):
             y: Tensor = (layer.layer if plain and isinstance(layer, LowRank) else layer)(x)
             return y
 
-        asking = x[:, :1] if first else x
-        if first and bias is not None:
-            bias = bias[:, :, :1]
         q, k, v = (
-            through(layer, z).view(*z.shape[:2], self.heads, -1).transpose(1, 2)
-            for layer, z in ((self.query, asking), (self.key, x), (self.value, x))
+            through(layer, x).view(*x.shape[:2], self.heads, -1).transpose(1, 2)
+            for layer in (self.query, self.key, self.value)
         )
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias).transpose(1, 2).flatten(2)
-        y = self.norm(asking + through(self.mix, mixed))
+        y = self.norm(x + through(self.mix, mixed))
         z: Tensor = self.end(y + through(self.down, self.act(through(self.up, y))))
         return z
 
