@@ -16,9 +16,11 @@ from pathlib import Path
 import pytest
 from workshops import workshop_at
 
+from broadmamba.baselines.systems import SYSTEMS
 from broadmamba.errors import InputError
 from broadmamba.experiments.jobs import read_record
 from broadmamba.experiments.reproduce import reproduce
+from broadmamba.experiments.settings import corpus_settings
 from broadmamba.experiments.workshop import Workshop
 from broadmamba.storage import read_json
 
@@ -72,8 +74,9 @@ def test_from_the_records_alone_the_same_files_come_again(made: Path, tmp_path: 
     reproduce("figure5", workshop_at(tmp_path, None))
     for name in FILES:
         assert (tmp_path / name).read_bytes() == (made / name).read_bytes(), name
-    with pytest.raises(InputError, match="holds no run of table1 yet"):
-        reproduce("table1", workshop_at(tmp_path, None))
+    shutil.rmtree(tmp_path / "records")
+    with pytest.raises(InputError, match="holds no run of figure5 yet"):
+        reproduce("figure5", workshop_at(tmp_path, None))
 
 
 def test_a_corpus_that_a_study_is_not_of_is_refused(folder: Path, tmp_path: Path) -> None:
@@ -198,3 +201,14 @@ def test_bad_input_is_one_sentence(arguments: list[str], sentence: str) -> None:
     stdout, stderr = (done := command(*arguments)).communicate(timeout=60)
     assert done.returncode == 2 and not stdout
     assert sentence in stderr and stderr.count("\n") == 1, stderr
+
+
+def test_the_search_names_the_best_trial_on_dev(made: Path, folder: Path) -> None:
+    page, table = reproduce("search", workshop_at(made, folder, (0,)))
+    rows = list(csv.DictReader(table.open()))
+    assert {row["system"] for row in rows} == set(SYSTEMS) - {"compm", "emoberta"}  # the corpus has no token ids
+    text = page.read_text()
+    for system in {row["system"] for row in rows}:
+        tried = {row["trial"]: float(row["dev_weighted_f1"]) for row in rows if row["system"] == system}
+        assert list(tried) == list(corpus_settings("tiny").trials)
+        assert f'\n{system} = "{max(tried, key=lambda name: tried[name])}"\n' in text

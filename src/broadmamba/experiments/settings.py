@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -36,6 +36,11 @@ class CorpusSettings:
     def tried(self, system: str) -> list[str]:
         """Names of the trials that a system is given."""
         return list(self.trials)[:1] if system in self.single else list(self.trials)
+
+    def lacking(self, system: str, features: Collection[str]) -> list[str]:
+        """Features that a system alone reads, such as token ids, and that are not among the given ones."""
+        own = self.kinds.get(system, {}).get("features", {})
+        return [name for group in own.values() for name in group if name not in features]
 
     def trial(self, system: str, name: str, features: Mapping[str, tuple[str, ...]]) -> TrainingConfig:
         """The settings of one trial of a system.

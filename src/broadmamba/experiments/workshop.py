@@ -84,8 +84,7 @@ class Workshop:
         settings = corpus_settings(facts.name)
         found = []
         for row in study.rows:
-            own = settings.kinds.get(row.system, {}).get("features", {})
-            if lacking := [name for group in own.values() for name in group if name not in facts.features]:
+            if lacking := settings.lacking(row.system, facts.features):
                 self.say(f"{facts.name}: {row.name} is left out, it reads {lacking[0]}, which the corpus lacks")
                 continue
             config = changed(settings.config(row.system, self.features), row.set)
