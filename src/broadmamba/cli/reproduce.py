@@ -41,13 +41,14 @@ def reproduce(
     ] = None,
 ) -> None:
     """Make tables and figures of the paper; runs that have a record are never run again."""
-    names = [text for text in what if "=" not in text]
-    folders = _pairs([*(corpus or []), *(text for text in what if "=" in text)], "NAME=FOLDER")
-    chosen = {m: tuple(found.split("+")) for m, found in _pairs(features or [], "modality=feature").items()}
-
     from broadmamba.experiments.studies import load_study, studies
-    from broadmamba.training.options import parse_seeds
+    from broadmamba.training.options import parse_seeds, split_pair
 
+    names = [text for text in what if "=" not in text]
+    given = [*(corpus or []), *(text for text in what if "=" in text)]
+    folders = dict(split_pair(text, "NAME=FOLDER") for text in given)
+    pairs = (split_pair(text, "modality=feature") for text in features or [])
+    chosen = {modality: tuple(found.split("+")) for modality, found in pairs}
     numbers = parse_seeds(seeds)
     known = [load_study(name).name for name in (studies() if names == ["all"] else names)]  # a typing error is told now
     if not known:
@@ -75,13 +76,3 @@ def reproduce(
     for name in known:
         for path in make(name, workshop):
             typer.echo(str(path))
-
-
-def _pairs(texts: list[str], form: str) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not (name and equals and value):
-            raise InputError(f"expected {form}, found {text!r}")
-        found[name] = value
-    return found

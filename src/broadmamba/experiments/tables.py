@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from broadmamba.experiments import pages, plots
+from broadmamba.experiments.facts import CorpusFacts
 from broadmamba.experiments.results import weighted_f1
 from broadmamba.experiments.studies import Study
-from broadmamba.experiments.workshop import Workshop, study_runs
+from broadmamba.experiments.workshop import Results, Workshop, study_runs
 from broadmamba.storage import csv_text, write_text
 
 
 def make_table(study: Study, workshop: Workshop) -> list[Path]:
     """A page and, for each corpus, a CSV."""
-    facts, results = study_runs(study, workshop)
+    return _write_table(study, workshop, *study_runs(study, workshop))
+
+
+def _write_table(
+    study: Study, workshop: Workshop, facts: Mapping[str, CorpusFacts], results: Results, end: str = ""
+) -> list[Path]:
     page = workshop.out / f"{study.name}.md"
-    write_text(page, pages.study_page(study, results, facts))
+    write_text(page, pages.study_page(study, results, facts) + end)
     written = [page]
     for corpus, rows in results.items():
         written.append(workshop.out / f"{study.name}-{corpus}.csv")
@@ -25,8 +32,8 @@ def make_table(study: Study, workshop: Workshop) -> list[Path]:
 
 def make_bars(study: Study, workshop: Workshop) -> list[Path]:
     """A table, and a bar for each row."""
-    written = make_table(study, workshop)
-    _, results = study_runs(study, workshop)
+    facts, results = study_runs(study, workshop)
+    written = _write_table(study, workshop, facts, results, pages.image(study))
     path = workshop.out / study.name
     with plots.figure(path, 4.2 * len(results), 3.4, len(results)) as axes:
         for ax, (corpus, rows) in zip(axes, results.items(), strict=True):
@@ -38,8 +45,8 @@ def make_bars(study: Study, workshop: Workshop) -> list[Path]:
 
 def make_losses(study: Study, workshop: Workshop) -> list[Path]:
     """A table, and the losses of train and dev by epoch."""
-    written = make_table(study, workshop)
-    _, results = study_runs(study, workshop)
+    facts, results = study_runs(study, workshop)
+    written = _write_table(study, workshop, facts, results, pages.image(study))
     path = workshop.out / study.name
     lines: list[list[object]] = []
     with plots.figure(path, 4.2 * len(results), 3.2, len(results)) as axes:

@@ -41,10 +41,10 @@ def adjust(config: TrainingConfig, features: Sequence[str], settings: Sequence[s
     changes: dict[str, Any] = {}
     if features:
         changes["features"] = {
-            m: names.split("+") for m, names in (_pair(text, "modality=feature") for text in features)
+            m: names.split("+") for m, names in (split_pair(text, "modality=feature") for text in features)
         }
     for text in settings:
-        name, value = _pair(text, "setting=value")
+        name, value = split_pair(text, "setting=value")
         changes[name] = _value(value)
     return changed(config, changes)
 
@@ -71,7 +71,16 @@ def changed(config: TrainingConfig, changes: Mapping[str, Any]) -> TrainingConfi
         raise InputError(f"a setting has a value of the wrong kind ({error})") from None
 
 
-def _pair(text: str, form: str) -> tuple[str, str]:
+def split_pair(text: str, form: str) -> tuple[str, str]:
+    """`name=value` → both.
+
+    Args:
+        text: what was given.
+        form: how it should look, for the message.
+
+    Raises:
+        InputError: it is written differently.
+    """
     name, equals, value = text.partition("=")
     if not (name and equals and value):
         raise InputError(f"expected {form}, found {text!r}")
