@@ -16,7 +16,8 @@ from torch.nn import functional as F
 from broadmamba.baselines.compm import CoMpm
 from broadmamba.baselines.emoberta import EmoBerta
 from broadmamba.baselines.systems import SYSTEMS, build
-from broadmamba.baselines.token_encoder import Passages, TokenSystem
+from broadmamba.baselines.token_encoder import TokenSystem
+from broadmamba.baselines.token_passages import Passages
 from broadmamba.data.batching import Batch
 from broadmamba.data.corpus import Corpus, Feature
 from broadmamba.errors import CheckpointError, InputError

@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 from broadmamba.baselines.baseline import Reading
 from broadmamba.baselines.recurrent import run_recurrent
-from broadmamba.baselines.token_encoder import Passages, TokenConfig, TokenSystem, Turns, padded
+from broadmamba.baselines.token_encoder import TokenConfig, TokenSystem
+from broadmamba.baselines.token_passages import Passages, Turns, padded
 from broadmamba.data.batching import Batch
 
 

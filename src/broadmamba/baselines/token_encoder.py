@@ -16,19 +16,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from broadmamba.baselines.baseline import Baseline, BaselineConfig
+from broadmamba.baselines.encoder_block import Block
+from broadmamba.baselines.token_passages import Passages, Turns
 from broadmamba.data.batching import Batch
 from broadmamba.errors import InputError
 from broadmamba.features.text.encoder_files import load_encoder_files
-from broadmamba.features.text.lora import LowRank, adapt
+from broadmamba.features.text.lora import adapt
 from broadmamba.features.text.tokens import token_limit
 from broadmamba.model.settings import require_whole
 
@@ -68,63 +69,6 @@ class TokenConfig(BaselineConfig):
         require_whole({"limit": self.limit}, 8)
         if set(self.widths) != {"text"}:
             raise InputError(f"widths: expected text alone, as token ids, found {', '.join(self.widths)}")
-
-
-class Passages(NamedTuple):
-    """What is read for each utterance.
-
-    Attributes:
-        ids: `(T, longest)`, of which those beyond the end mean nothing.
-        lengths: `(T,)`, tokens.
-        own: `(T, longest)` bool, which tokens are of the utterance itself and its speaker.
-    """
-
-    ids: Tensor
-    lengths: Tensor
-    own: Tensor
-
-
-@dataclass(frozen=True)
-class Turns:
-    """All turns of a batch, one after another in one stream of tokens.
-
-    Attributes:
-        stream: `(S + 2,)` ids; after those of the turns, the two that begin a passage and end a part of it.
-        start: `(T,)`, where in the stream a turn begins, with its speaker.
-        end: `(T,)`, where it ends.
-        first: `(T,)`, where its conversation begins.
-        last: `(T,)`, where its conversation ends.
-    """
-
-    stream: Tensor
-    start: Tensor
-    end: Tensor
-    first: Tensor
-    last: Tensor
-
-    @property
-    def cls(self) -> tuple[Tensor, Tensor]:
-        """The token that begins a passage, as a stretch of the stream for each turn."""
-        return self._special(2)
-
-    @property
-    def sep(self) -> tuple[Tensor, Tensor]:
-        """The token that ends a part of a passage, likewise."""
-        return self._special(1)
-
-    def _special(self, back: int) -> tuple[Tensor, Tensor]:
-        return torch.full_like(self.start, len(self.stream) - back), torch.ones_like(self.start)
-
-    def join(self, stretches: Sequence[tuple[Tensor, Tensor]]) -> Passages:
-        """Passages made of stretches of the stream: where each begins, `(T,)`, and how many tokens it has, `(T,)`."""
-        ends = torch.stack([count for _, count in stretches]).cumsum(0)
-        place = torch.arange(int(ends[-1].max()), device=self.stream.device).expand(len(self.start), -1)
-        source = torch.zeros_like(place)
-        for (begin, count), end in zip(stretches, ends, strict=True):
-            here = (place >= (end - count)[:, None]) & (place < end[:, None])
-            source = torch.where(here, place + (begin - end + count)[:, None], source)
-        own = (source >= self.start[:, None]) & (source < self.end[:, None])
-        return Passages(self.stream[source], ends[-1], own & (place < ends[-1][:, None]))
 
 
 class PassageEncoder(nn.Module):
@@ -289,57 +233,6 @@ class PassageEncoder(nn.Module):
         return bias if kept is None else torch.where(kept, bias, -torch.inf)
 
 
-class Block(nn.Module):
-    """A layer of an encoder of BERT's build, made of the layer of transformers.
-
-    y = LN(x + O·attention(Q x, K x, V x)), z = LN(y + D·f(U y)).
-
-    Args:
-        layer: of BERT, RoBERTa or MPNet.
-        heads: of its attention.
-    """
-
-    def __init__(self, layer: Any, heads: int) -> None:
-        super().__init__()
-        attention, self.heads = layer.attention, heads
-        if hasattr(attention, "attn"):  # MPNet
-            own = attention.attn
-            self.query, self.key, self.value, self.mix, self.norm = own.q, own.k, own.v, own.o, attention.LayerNorm
-        else:
-            own, out = getattr(attention, "self"), attention.output  # noqa: B009
-            self.query, self.key, self.value, self.mix, self.norm = (
-                own.query,
-                own.key,
-                own.value,
-                out.dense,
-                out.LayerNorm,
-            )
-        self.up, self.act = layer.intermediate.dense, layer.intermediate.intermediate_act_fn
-        self.down, self.end = layer.output.dense, layer.output.LayerNorm
-
-    def forward(self, x: Tensor, bias: Tensor | None, plain: bool = False) -> Tensor:
-        """One layer.
-
-        Args:
-            x: `(T, n, W)`.
-            bias: see `PassageEncoder._bias`, `(T or 1, heads or 1, n or 1, n)`.
-            plain: without what was learnt.
-        """
-
-        def through(layer: nn.Module, x: Tensor) -> Tensor:
-            y: Tensor = (layer.layer if plain and isinstance(layer, LowRank) else layer)(x)
-            return y
-
-        q, k, v = (
-            through(layer, x).view(*x.shape[:2], self.heads, -1).transpose(1, 2)
-            for layer in (self.query, self.key, self.value)
-        )
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias).transpose(1, 2).flatten(2)
-        y = self.norm(x + through(self.mix, mixed))
-        z: Tensor = self.end(y + through(self.down, self.act(through(self.up, y))))
-        return z
-
-
 class _Kept:
     """What a frozen encoder made of passages, by what it is and the bytes of their ids.
 
@@ -384,13 +277,6 @@ class TokenSystem(Baseline):
     def turns(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor], batch: Batch) -> Turns:
         """The turns of what `read` is given."""
         return self.encoder.turns(features["text"], present["text"], batch.mask, batch.speakers)
-
-
-def padded(packed: Tensor, mask: Tensor) -> Tensor:
-    """`(T, ·)`, one row for each utterance of `mask` `(B, L)`, to `(B, L, ·)`, zero on padding."""
-    rows = packed.new_zeros(*mask.shape, packed.shape[1])
-    rows[mask] = packed
-    return rows
 
 
 def _chunks(lengths: Sequence[int]) -> Iterator[slice]:
