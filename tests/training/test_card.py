@@ -25,6 +25,7 @@ def test_the_card_of_a_trained_model(seed: Path) -> None:
     card = (seed / "model" / "README.md").read_text("utf-8")
     results = json.loads((seed / "results.json").read_text())
     corpus = make_corpus(81, noise=2.0)
+    assert card.startswith("# Broad Mamba model\n")
     assert ", ".join(LABELS) in card
     for split in ("train", "dev", "test"):
         assert f"{len(corpus.split(split).utterances)} {split}" in card
@@ -59,6 +60,7 @@ def test_a_model_of_one_modality_has_no_table_of_subsets(tmp_path: Path) -> None
 
 def test_a_card_tells_what_an_encoder_saw_and_its_licence() -> None:
     spec = FeatureSpec("mine", "text", 3, pooling="cls", licence="MIT", trained_on_labels=True)
-    card = model_card(LabelSet(["sad", "glad"]), {"text": (spec,)}, {})
+    card = model_card("sdt", LabelSet(["sad", "glad"]), {"text": (spec,)}, {})
+    assert card.startswith("# sdt model, trained with broadmamba\n")
     assert "- text: mine (3 wide), pooling cls, trained on these labels, licence MIT" in card
     assert "Not recorded." in card and "Figures" not in card

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from broadmamba.baselines.systems import OURS
 from broadmamba.data.conversation import LabelSet
 from broadmamba.data.spec import FeatureSpec
 
 
-def model_card(labels: LabelSet, features: Mapping[str, tuple[FeatureSpec, ...]], provenance: Mapping[str, Any]) -> str:
+def model_card(
+    system: str, labels: LabelSet, features: Mapping[str, tuple[FeatureSpec, ...]], provenance: Mapping[str, Any]
+) -> str:
     """Markdown that says what a model is, what it reads, how good it was and what it must not be used for."""
     lines = [
-        "# Broad Mamba model",
+        "# Broad Mamba model" if system == OURS else f"# {system} model, trained with broadmamba",
         "",
         "Recognises the perceived emotion of each utterance of a conversation.",
         "",

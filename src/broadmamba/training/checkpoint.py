@@ -112,7 +112,7 @@ class Checkpoint:
         if (path / "config.json").is_file():
             (path / "config.json").unlink()
         save_arrays(path / "model.safetensors", arrays)
-        write_text(path / "README.md", model_card(self.labels, self.features, self.provenance))
+        write_text(path / "README.md", model_card(self.system, self.labels, self.features, self.provenance))
         write_json(
             path / "config.json",
             {
