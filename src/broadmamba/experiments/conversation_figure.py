@@ -13,10 +13,11 @@ from broadmamba.storage import write_text
 
 def make_conversation(study: Study, workshop: Workshop) -> list[Path]:
     """One conversation with every system's answers, and where they disagree."""
-    facts, results = study_runs(study, workshop)
+    facts = workshop.facts(study)  # told before anything is run for a figure that cannot be made
     corpus = next((name for name, known in facts.items() if study.conversation in known.excerpts), None)
     if corpus is None:
         raise InputError(f"none of {', '.join(facts)} has the conversation {study.conversation!r} in its test split")
+    _, results = study_runs(study, workshop)
     known = facts[corpus]
     excerpt = known.excerpts[study.conversation]
     answers = {
