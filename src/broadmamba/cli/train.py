@@ -27,11 +27,11 @@ def train(
     ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", help="A setting, such as epochs=30 or model.fusion=gate or loss.norm=0; repeatable."),
+        typer.Option("--set", help="A setting, such as epochs=30, model.fusion=gate or system=sdt; repeatable."),
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Processor threads.", show_default="all cores")] = None,
 ) -> None:
-    """Train Broad Mamba on a corpus; the test split is scored once, after each model was selected on dev."""
+    """Train Broad Mamba, or a system to compare it with; test is scored once, after each model was selected on dev."""
     from broadmamba.data.corpus import Corpus
 
     opened = Corpus.open(corpus)  # before the slow imports, so that a wrong folder is told at once
