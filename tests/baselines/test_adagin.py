@@ -119,5 +119,5 @@ def test_selecting_what_is_not_preferred_costs() -> None:
 
 
 def test_the_temperature_has_to_be_positive() -> None:
-    with pytest.raises(InputError, match=r"temperature: expected a positive number, found -1"):
+    with pytest.raises(InputError, match=r"temperature: expected a number above 0, found -1"):
         AdaGinConfig(widths=WIDTHS, classes=4, temperature=-1.0)

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from broadmamba.baselines.attention import Attention, Transformer, positions, require_heads
+from broadmamba.baselines.attention import Attention, Transformer, positions
 from broadmamba.errors import InputError
+from broadmamba.model.settings import require_divisors
 
 
 def test_attention_is_that_of_torch() -> None:
@@ -50,6 +51,6 @@ def test_positions_are_sines_and_cosines() -> None:
 
 
 def test_heads_have_to_share_the_channels_evenly() -> None:
-    require_heads(12, 3)
-    with pytest.raises(InputError, match="heads: expected a divisor of hidden, 12, found 5"):
-        require_heads(12, 5)
+    require_divisors("hidden", 12, {"heads": 3})
+    with pytest.raises(InputError, match="hidden: expected a multiple of heads, 5, found 12"):
+        require_divisors("hidden", 12, {"heads": 5})

@@ -72,5 +72,5 @@ def test_weights_and_probabilities_of_modalities_are_the_gates_and_the_students(
 
 
 def test_the_temperature_has_to_be_positive() -> None:
-    with pytest.raises(InputError, match="temperature: expected a positive number, found 0"):
+    with pytest.raises(InputError, match="temperature: expected a number above 0, found 0"):
         SdtConfig(widths=WIDTHS, classes=4, temperature=0.0)

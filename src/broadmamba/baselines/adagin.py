@@ -24,9 +24,8 @@ from broadmamba.baselines.baseline import (
 )
 from broadmamba.baselines.recurrent import run_recurrent
 from broadmamba.data.batching import Batch
-from broadmamba.errors import InputError
 from broadmamba.model.interface import Output
-from broadmamba.model.settings import require_whole
+from broadmamba.model.settings import require_positive, require_whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +48,7 @@ class AdaGinConfig(BaselineConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_whole({"layers": self.layers, "speakers": self.speakers})
-        if not self.temperature > 0:
-            raise InputError(f"temperature: expected a positive number, found {self.temperature}")
+        require_positive({"temperature": self.temperature})
 
 
 class Graph(NamedTuple):

@@ -8,17 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from broadmamba.baselines.baseline import masked_softmax
-from broadmamba.errors import InputError
-
-
-def require_heads(hidden: int, heads: int) -> None:
-    """Refuse channels that cannot be shared out evenly among attention heads.
-
-    Raises:
-        InputError: they cannot.
-    """
-    if heads < 1 or hidden % heads:
-        raise InputError(f"heads: expected a divisor of hidden, {hidden}, found {heads}")
 
 
 def positions(like: Tensor) -> Tensor:

@@ -9,11 +9,11 @@ from itertools import permutations
 import torch
 from torch import Tensor, nn
 
-from broadmamba.baselines.attention import Attention, Transformer, positions, require_heads
+from broadmamba.baselines.attention import Attention, Transformer, positions
 from broadmamba.baselines.baseline import Baseline, BaselineConfig, Reading, speaker_one_hot
 from broadmamba.baselines.recurrent import run_recurrent
 from broadmamba.data.batching import Batch
-from broadmamba.model.settings import require_whole
+from broadmamba.model.settings import require_divisors, require_whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +31,8 @@ class CtNetConfig(BaselineConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_whole({"speakers": self.speakers})
-        require_heads(self.hidden, self.heads)
+        require_whole({"speakers": self.speakers, "heads": self.heads})
+        require_divisors("hidden", self.hidden, {"heads": self.heads})
 
 
 class CtNet(Baseline):

@@ -21,9 +21,8 @@ from broadmamba.baselines.baseline import (
 from broadmamba.baselines.graph import RELATIONS, gather_relations, mean_weights, relations, window
 from broadmamba.baselines.recurrent import run_recurrent, started_by_width
 from broadmamba.data.batching import Batch
-from broadmamba.errors import InputError
 from broadmamba.model.interface import Output
-from broadmamba.model.settings import require_share, require_whole
+from broadmamba.model.settings import require_divisors, require_positive, require_share, require_whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,10 +52,8 @@ class DerGcnConfig(BaselineConfig):
         super().__post_init__()
         require_whole({"window": self.window, "events": self.events, "heads": self.heads})
         require_share({"masked": self.masked})
-        if self.hidden % self.heads:
-            raise InputError(f"hidden: expected a multiple of heads, {self.heads}, found {self.hidden}")
-        if not self.temperature > 0:
-            raise InputError(f"temperature: expected a number above 0, found {self.temperature}")
+        require_divisors("hidden", self.hidden, {"heads": self.heads})
+        require_positive({"temperature": self.temperature})
 
 
 class DerGcn(Baseline):

@@ -12,8 +12,7 @@ from broadmamba.baselines.baseline import Baseline, BaselineConfig, Reading, joi
 from broadmamba.baselines.graph import RELATIONS, gather_relations, mean_weights, relations, window
 from broadmamba.baselines.recurrent import run_recurrent, started_by_width
 from broadmamba.data.batching import Batch
-from broadmamba.errors import InputError
-from broadmamba.model.settings import require_whole
+from broadmamba.model.settings import require_divisors, require_whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +33,7 @@ class LrGcnConfig(BaselineConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_whole({"window": self.window, "graphs": self.graphs, "layers": self.layers})
-        for name in ("graphs", "layers"):
-            if self.hidden % getattr(self, name):
-                raise InputError(f"hidden: expected a multiple of {name}, {getattr(self, name)}, found {self.hidden}")
+        require_divisors("hidden", self.hidden, {"graphs": self.graphs, "layers": self.layers})
 
 
 class LrGcn(Baseline):

@@ -12,8 +12,7 @@ from torch.nn import functional as F
 from broadmamba.baselines.baseline import Baseline, BaselineConfig, Reading, joined, masked_softmax
 from broadmamba.baselines.graph import RELATIONS, relations, window
 from broadmamba.data.batching import Batch
-from broadmamba.errors import InputError
-from broadmamba.model.settings import require_whole
+from broadmamba.model.settings import require_divisors, require_whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +34,7 @@ class RgatConfig(BaselineConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_whole({"window": self.window, "heads": self.heads, "layers": self.layers})
-        if self.hidden % self.heads:
-            raise InputError(f"hidden: expected a multiple of heads, {self.heads}, found {self.hidden}")
+        require_divisors("hidden", self.hidden, {"heads": self.heads})
 
 
 class Rgat(Baseline):

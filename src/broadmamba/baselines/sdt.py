@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from broadmamba.baselines.attention import Transformer, positions, require_heads
+from broadmamba.baselines.attention import Transformer, positions
 from broadmamba.baselines.baseline import (
     Baseline,
     BaselineConfig,
@@ -20,9 +20,8 @@ from broadmamba.baselines.baseline import (
     speaker_one_hot,
 )
 from broadmamba.data.batching import Batch
-from broadmamba.errors import InputError
 from broadmamba.model.interface import Output
-from broadmamba.model.settings import require_whole
+from broadmamba.model.settings import require_divisors, require_positive, require_whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +44,9 @@ class SdtConfig(BaselineConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_whole({"speakers": self.speakers})
-        require_heads(self.hidden, self.heads)
-        if not self.temperature > 0:
-            raise InputError(f"temperature: expected a positive number, found {self.temperature}")
+        require_whole({"speakers": self.speakers, "heads": self.heads})
+        require_divisors("hidden", self.hidden, {"heads": self.heads})
+        require_positive({"temperature": self.temperature})
 
 
 class Sdt(Baseline):

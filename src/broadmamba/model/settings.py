@@ -92,3 +92,25 @@ def require_share(values: Mapping[str, float]) -> None:
     for name, value in values.items():
         if not 0 <= value < 1:
             raise InputError(f"{name}: expected a probability below 1, found {value}")
+
+
+def require_positive(values: Mapping[str, float]) -> None:
+    """Refuse settings that are not above zero.
+
+    Raises:
+        InputError: one is not; the message names it.
+    """
+    for name, value in values.items():
+        if not value > 0:
+            raise InputError(f"{name}: expected a number above 0, found {value}")
+
+
+def require_divisors(whole: str, size: int, parts: Mapping[str, int]) -> None:
+    """Refuse a size that cannot be shared out evenly among each of some numbers of parts, such as attention heads.
+
+    Raises:
+        InputError: it cannot; the message names both.
+    """
+    for name, count in parts.items():
+        if size % count:
+            raise InputError(f"{whole}: expected a multiple of {name}, {count}, found {size}")
