@@ -54,6 +54,37 @@ def atomic_write(path: Path | str) -> Iterator[IO[bytes]]:
             temporary.unlink()
 
 
+@contextmanager
+def exclusive(folder: Path | str, doing: str, wait: float = 0.0) -> Iterator[None]:
+    """Hold a folder, or a file, alone among processes; a second one waits for a while and is then refused.
+
+    What is held is a lock file of the operating system beside it, which a kill releases.
+
+    Args:
+        folder: what is held; it need not be there yet.
+        doing: what the holder does, for the message of whoever is refused, such as `adds a feature to it`.
+        wait: seconds until a second process is refused.
+
+    Raises:
+        InputError: another process holds it, or the lock cannot be made.
+    """
+    from filelock import FileLock, Timeout
+
+    folder = Path(folder)
+    lock = FileLock(folder.with_name(f".{folder.name}.lock"), timeout=wait)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise InputError(f"{folder}: another process {doing} at the moment; try again when it has ended") from None
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror or error})") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def write_text(path: Path | str, text: str) -> None:
     """Write UTF-8 text atomically."""
     with atomic_write(path) as file:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from typing import Annotated
@@ -19,6 +20,7 @@ from broadmamba.cli.predict import predict
 from broadmamba.cli.reproduce import reproduce
 from broadmamba.cli.train import train
 from broadmamba.errors import BroadMambaError
+from broadmamba.terminal import printable
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 for command in (predict, convert, extract, finetune_text, train, evaluate, compare, reproduce, fetch):
@@ -43,12 +45,20 @@ def broadmamba(
     """
 
 
+class _Notices(logging.Handler):
+    """Shows what the user should know, a sentence each: what the package logs as a warning."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(f"broadmamba: {printable(record.getMessage())}", file=sys.stderr)
+
+
 def run() -> None:
     """Run the command line; an error that is no bug is one sentence on standard error and exit code 2."""
+    logging.getLogger("broadmamba").addHandler(_Notices(logging.WARNING))
     try:
         app()
     except BroadMambaError as error:
-        print(f"broadmamba: {error}", file=sys.stderr)
+        print(f"broadmamba: {printable(str(error))}", file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
