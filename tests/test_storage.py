@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import hypothesis.extra.numpy as hnp
@@ -55,6 +56,109 @@ def test_an_error_while_writing_keeps_the_old_content_and_no_temporary_file(tmp_
         raise RuntimeError
     assert target.read_text() == "old"
     assert [path.name for path in target.parent.iterdir()] == ["file"]
+
+
+HOLDER = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+from broadmamba.storage import exclusive
+with exclusive(sys.argv[2], "counts"):
+    print("held", flush=True)
+    time.sleep(float(sys.argv[3]))
+"""
+
+
+def hold(folder: Path, seconds: float) -> subprocess.Popen[str]:
+    """A process that holds the folder for a while, or until it is killed."""
+    command = [sys.executable, "-c", HOLDER, str(SOURCE), str(folder), str(seconds)]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    assert child.stdout.readline() == "held\n"
+    return child
+
+
+def test_a_folder_that_another_process_holds_is_refused_until_that_is_killed(tmp_path: Path) -> None:
+    folder = tmp_path / "deep" / "folder"
+    with hold(folder, 60) as child:
+        told = "another process counts at the moment; try again when it has ended"
+        with pytest.raises(InputError, match=told), storage.exclusive(folder, "counts"):
+            pass
+        child.kill()
+        child.wait()
+    assert (folder / ".lock").exists()
+    with storage.exclusive(folder, "counts"):  # what a kill leaves holds nobody up
+        (folder / "content").touch()
+    assert [path.name for path in folder.iterdir()] == ["content"]
+
+
+def test_a_folder_that_is_held_for_a_moment_is_waited_for(tmp_path: Path) -> None:
+    with hold(tmp_path, 0.5) as child, storage.exclusive(tmp_path, "counts", wait=20):
+        assert child.wait() == 0
+    assert not list(tmp_path.iterdir())
+
+
+COUNTER = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from broadmamba.storage import exclusive
+from pathlib import Path
+number = Path(sys.argv[2]) / "number"
+for _ in range(40):
+    with exclusive(sys.argv[2], "counts", wait=60):
+        number.write_text(str(int(number.read_text()) + 1))
+"""
+
+
+def test_four_processes_that_take_turns_lose_nothing(tmp_path: Path) -> None:
+    (tmp_path / "number").write_text("0")
+    command = [sys.executable, "-c", COUNTER, str(SOURCE), str(tmp_path)]
+    children = [subprocess.Popen(command) for _ in range(4)]
+    assert [child.wait() for child in children] == [0] * 4
+    assert (tmp_path / "number").read_text() == "160"
+    assert [path.name for path in tmp_path.iterdir()] == ["number"]
+
+
+def test_threads_hold_a_folder_alone_too(tmp_path: Path) -> None:
+    def refused() -> str:
+        with pytest.raises(InputError) as caught, storage.exclusive(tmp_path, "counts"):
+            pass
+        return str(caught.value)
+
+    with ThreadPoolExecutor() as pool, storage.exclusive(tmp_path, "counts"):
+        assert "another process counts" in pool.submit(refused).result()
+    with storage.exclusive(tmp_path, "counts"):
+        pass
+
+
+def test_a_folder_made_for_nothing_is_gone_again(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), storage.exclusive(tmp_path / "new", "counts"):
+        raise RuntimeError
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_was_replaced_while_it_was_held_keeps_the_lock_of_the_new_one(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    with storage.exclusive(folder, "replaces it"):
+        folder.rename(tmp_path / "old")
+        folder.mkdir()
+        (folder / ".lock").touch()
+    assert (folder / ".lock").exists()
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="needs a folder that may not be written")
+def test_a_folder_that_may_not_be_written_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(InputError, match="cannot be locked and written"), storage.exclusive(tmp_path, "counts"):
+        pass
+
+
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(InputError, match="cannot be locked and written"),
+        storage.exclusive(tmp_path / "file", "counts"),
+    ):
+        pass
 
 
 def test_json_has_no_nan(tmp_path: Path) -> None:

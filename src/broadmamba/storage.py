@@ -55,33 +55,42 @@ def atomic_write(path: Path | str) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def exclusive(folder: Path | str, doing: str, wait: float = 0.0) -> Iterator[None]:
-    """Hold a folder, or a file, alone among processes; a second one waits for a while and is then refused.
+def exclusive(folder: Path | str, doing: str, wait: float = 0.2) -> Iterator[None]:
+    """Hold a folder alone among processes and threads; a second one waits for a while and is then refused.
 
-    What is held is a lock file of the operating system beside it, which a kill releases.
+    What is held is the file `.lock` in it, by a lock of the operating system that a kill releases: a `.lock` that is
+    only left over holds nobody up. A thread that holds a folder must not ask for it again.
 
     Args:
-        folder: what is held; it need not be there yet.
+        folder: what is held; it is made if need be, and removed again if nothing came into it.
         doing: what the holder does, for the message of whoever is refused, such as `adds a feature to it`.
-        wait: seconds until a second process is refused.
+        wait: seconds until a second one is refused.
 
     Raises:
-        InputError: another process holds it, or the lock cannot be made.
+        InputError: another process holds it, it cannot be written, or its file system knows no locks.
     """
     from filelock import FileLock, Timeout
 
     folder = Path(folder)
-    lock = FileLock(folder.with_name(f".{folder.name}.lock"), timeout=wait)
+    file, fresh = folder / ".lock", not folder.exists()
+    lock = FileLock(file, timeout=wait, fallback_to_soft=False)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
+        held = file.stat()
     except Timeout:
         raise InputError(f"{folder}: another process {doing} at the moment; try again when it has ended") from None
     except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror or error})") from None
+        raise InputError(f"{folder}: cannot be locked and written ({error.strerror or error})") from None
     try:
         yield
     finally:
+        with suppress(OSError):
+            # removed while it is held; whoever waits for it sees that and makes a new one
+            if os.path.samestat(held, file.stat()):  # another one if the whole folder was replaced meanwhile
+                file.unlink()
+            if fresh:
+                folder.rmdir()
         lock.release()
 
 
