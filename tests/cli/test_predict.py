@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import threading
+import wave
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,6 +34,14 @@ def transcript(tmp_path: Path) -> Path:
     path = tmp_path / "talk.txt"
     path.write_text("".join(f"{who}: {' '.join(WORDS[label])}\n" for who, label in zip("ABA", LABELS, strict=True)))
     return path
+
+
+def make_tone(path: Path) -> None:
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        file.writeframes(bytes([0, 20, 0, 236]) * 4000)
 
 
 @pytest.fixture
@@ -138,3 +149,19 @@ def test_a_table_of_the_longest_utterance(predict: Predict, tmp_path: Path) -> N
     (tmp_path / "long.txt").write_text("w1 " * 33_333 + "w")
     result = predict(tmp_path / "long.txt")
     assert result.code == 0 and len(result.out) < 10_000
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_transcript_out_of_a_pipe(predict: Predict, tmp_path: Path) -> None:
+    """A pipe gives its bytes once: alone, and as what is said in a recording."""
+    make_tone(tmp_path / "voice.wav")
+    pipe = tmp_path / "talk.fifo"
+    os.mkfifo(pipe)
+    for arguments in ((pipe,), (tmp_path / "voice.wav", "--transcript", pipe)):
+        writer = threading.Thread(target=pipe.write_text, args=("1\n00:00:00,100 --> 00:00:00,900\nAnna: w1 w2\n",))
+        writer.start()
+        result = predict(*arguments, "--format", "jsonl")
+        writer.join(20)
+        assert (result.code, result.err.splitlines()[-1]) == (0, NOTICE)
+        row = json.loads(result.out)
+        assert (row["utterance"], row["speaker"], row["text"], row["start"]) == ("talk_1", "Anna", "w1 w2", 0.1)

@@ -22,7 +22,8 @@ def predict(
         Path,
         typer.Argument(
             help="Recording (mp4, mov, mkv, webm, avi, wav, flac, mp3, ogg …) or transcript (CSV, JSONL, SRT, WebVTT, "
-            "TextGrid, EAF, Whisper's JSON, CTM, RTTM, or lines of `Name: text`)."
+            "TextGrid, EAF, Whisper's JSON, CTM, RTTM, or lines of `Name: text`), also through a pipe; "
+            "- is the standard input."
         ),
     ],
     transcript: Annotated[
@@ -87,9 +88,14 @@ def predict(
             raise InputError(f"{source}: expected a recording, since a transcript was given too, found something else")
         prediction = _of_transcript(source, model, encoder)
     else:
+        from broadmamba.media.recording import Recording
+        from broadmamba.media.transcripts import read_transcript
+
+        Recording.open(recording).close()  # before the slow imports, so that a bad file is told at once
+        said = None if transcript is None else read_transcript(transcript)
         from broadmamba.recognition.recording import Listening
 
-        listening = Listening(transcript=transcript, speech_model=speech_model, language=language, speakers=speakers)
+        listening = Listening(transcript=said, speech_model=speech_model, language=language, speakers=speakers)
         prediction = _of_recording(recording, listening, model, encoder, weights, work, workers or os.cpu_count() or 1)
     if out is not None and chosen is None:
         for file in write_folder(prediction, out, recording):
@@ -131,12 +137,6 @@ def _of_recording(
     work: Path | None,
     workers: int,
 ) -> ConversationPrediction:
-    from broadmamba.media.recording import Recording
-    from broadmamba.media.transcripts import read_transcript
-
-    Recording.open(recording).close()  # before the slow imports, so that a bad file is told at once
-    if listening.transcript is not None:
-        read_transcript(listening.transcript)
     from broadmamba.recognition.recording import predict_recording
 
     with tempfile.TemporaryDirectory(prefix="broadmamba-") as temporary, progress_stages() as progress:

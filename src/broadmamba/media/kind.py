@@ -14,10 +14,12 @@ _RECORDINGS = (
 
 
 def is_recording(path: Path) -> bool:
-    """By its name where that says so, else by its content; a file that cannot be read is none."""
+    """By its name where that says so, else by its content; what cannot be read, or only once as a pipe, is none."""
     suffix = path.suffix.lower().removeprefix(".")
     if suffix in (*_TRANSCRIPTS, *_RECORDINGS):
         return suffix in _RECORDINGS
+    if not path.is_file():
+        return False
     try:
         with path.open("rb") as file:
             return format_of(file) is not None

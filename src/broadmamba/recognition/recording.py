@@ -44,13 +44,13 @@ class Listening:
     """How a recording becomes a conversation.
 
     Attributes:
-        transcript: file with what was said; None has it heard by a speech model.
+        transcript: what was said, or the file to read it from; None has it heard by a speech model.
         speech_model: folder or name of a Whisper model, see `SpeechRecognizer.load`.
         language: spoken in the recording, such as `en`; None finds out.
         speakers: how many there are, where the transcript does not name them; None finds out.
     """
 
-    transcript: Path | None = None
+    transcript: Conversation | Path | None = None
     speech_model: str = "base"
     language: str | None = None
     speakers: int | None = None
@@ -106,9 +106,10 @@ def listen(
     A conversation whose turns have no speakers gets them from the voices, if the extra `asr` is there.
     """
     if listening.transcript is not None:
-        conversation = read_transcript(listening.transcript)
+        given = listening.transcript
+        conversation = given if isinstance(given, Conversation) else read_transcript(given)
         if all(u.start is None for u in conversation):
-            notice(f"{listening.transcript} has no times: sound and pictures cannot be used, only the words are")
+            notice("the transcript has no times: sound and pictures cannot be used, only the words are")
             return conversation
         if any(u.speaker is not None for u in conversation) or not recording.has_audio:
             return conversation

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from broadmamba import storage
 from broadmamba.errors import InputError
+from broadmamba.media.transcripts.opening import read_content
 
 # white space and the escape sequences of a terminal's log are text
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _MOST_ODD_BYTES = 0.3
-_MOST_BYTES = 256 * 2**20
 _MOST_LINES = 2_000_000
 _BINARY_PRAAT = b"ooBinaryFile"
 
@@ -26,9 +25,7 @@ def read_lines(path: Path) -> str:
         InputError: the file cannot be read, is binary, holds only white space, or is far larger than any
             transcript (256 MiB, two million lines).
     """
-    if path.is_file() and path.stat().st_size > _MOST_BYTES:
-        raise InputError(f"{path}: expected a transcript of at most {_MOST_BYTES >> 20} MiB, found a larger file")
-    content = storage.read_bytes(path)
+    content = read_content(path)
     if content.startswith(_BINARY_PRAAT):
         raise InputError(f"{path}: expected a TextGrid saved as a text file, found one of Praat's binary files")
     text = _decode(path, content)

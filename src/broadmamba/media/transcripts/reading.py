@@ -11,6 +11,7 @@ from broadmamba.errors import InputError
 from broadmamba.media.transcripts.cues import has_timing, srt_rows, webvtt_rows
 from broadmamba.media.transcripts.decoding import read_lines
 from broadmamba.media.transcripts.eaf import eaf_rows, is_eaf
+from broadmamba.media.transcripts.opening import is_stream
 from broadmamba.media.transcripts.plain import plain_rows
 from broadmamba.media.transcripts.rows import Row, Source, build_conversation
 from broadmamba.media.transcripts.tables import csv_rows, find_delimiter, jsonl_rows
@@ -54,7 +55,8 @@ def read_transcript(path: Path | str, speakers: Path | str | None = None) -> Con
     or names gives an utterance each, all with the cue's times; a cue without text is an utterance of no characters.
 
     Args:
-        path: UTF-8, UTF-16 with a byte-order mark or, where it is plainly text, Windows-1252.
+        path: of a file or a pipe, which is read once; `-` is the standard input. UTF-8, UTF-16 with a byte-order
+            mark or, where it is plainly text, Windows-1252.
         speakers: an RTTM file that says who spoke when. It gives speakers to the words and utterances that have
             none (`turns.speakers_of`). For a CTM file, one of the same name beside it is taken if there is one.
 
@@ -98,6 +100,8 @@ def _find_reader(source: Source) -> _Reader:
     if named is webvtt_rows:
         first = content.split("\n", 1)[0]
         raise InputError(f"{source.path}: expected WebVTT, which begins with a line WEBVTT, found {first[:30]!r}")
+    if named is None and is_stream(source.path):
+        return plain_rows
     if named is None:
         raise InputError(
             f"{source.path}: expected a transcript as {_KNOWN}, found a {suffix} file that is none of them"

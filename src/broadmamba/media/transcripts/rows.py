@@ -10,6 +10,7 @@ from pathlib import Path
 
 from broadmamba.data.conversation import Conversation, Utterance
 from broadmamba.errors import InputError
+from broadmamba.media.transcripts.opening import name_of
 from broadmamba.media.turns import Turn
 
 _LATEST = 1e12  # seconds, which a float holds to the millisecond
@@ -133,15 +134,14 @@ def build_conversation(source: Source, rows: Iterable[Row]) -> Conversation:
     """Number, check and collect the rows of one file.
 
     Args:
-        source: its file name without suffix is the conversation's id, and begins each id that is not given.
+        source: its name (`opening.name_of`) is the conversation's id, and begins each id that is not given.
         rows: in the order of the file, which is kept.
 
     Raises:
         InputError: there is no utterance or more than 200 000, an id comes twice, or an utterance ends before it
             starts.
     """
-    # a file name may hold bytes that are no text; an id must be writable as UTF-8
-    stem = source.path.stem.encode("utf-8", "replace").decode()
+    stem = name_of(source.path)
     utterances: list[Utterance] = []
     seen: dict[str, str] = {}
     for number, row in enumerate(rows, start=1):
