@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from sklearn.cluster import AgglomerativeClustering
 from spoken import RATE, converse, make_recording, same_grouping, speak, write_wav
 
+from broadmamba.data.conversation import Conversation, Utterance
 from broadmamba.errors import InputError, MissingExtraError
 from broadmamba.media import voices
 from broadmamba.media.recording import Recording
 from broadmamba.media.speech import find_speech
 from broadmamba.media.turns import Turn
-from broadmamba.media.voices import VoiceEncoder, find_turns, group_voices, mel_filters
+from broadmamba.media.voices import VoiceEncoder, find_turns, group_voices, mel_filters, renumber_voices
 
 PAIR = (
     ("slt", "I really did not expect the meeting to finish this early today."),
@@ -152,6 +153,15 @@ def test_stated_number_of_speakers(tmp_path: Path) -> None:
         assert len({turn.speaker for turn in turns}) == wanted
     with pytest.raises(InputError, match="at least 1, found 0"):
         turns_of(tmp_path / "talk.wav", samples, 0)
+
+
+def test_a_voice_that_no_utterance_is_given_to_leaves_no_hole_in_the_numbers() -> None:
+    heard = ["Speaker 3", None, "Speaker 1", "Speaker 3", "Speaker 7"]
+    conversation = Conversation("talk", tuple(Utterance(str(n), "hm", name) for n, name in enumerate(heard)))
+    renumbered = renumber_voices(conversation)
+    assert [u.speaker for u in renumbered] == ["Speaker 1", None, "Speaker 2", "Speaker 1", "Speaker 3"]
+    assert [(u.id, u.text) for u in renumbered] == [(u.id, u.text) for u in conversation]
+    assert renumber_voices(renumbered) == renumbered
 
 
 def test_sound_at_8_khz(tmp_path: Path) -> None:

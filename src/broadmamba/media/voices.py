@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from broadmamba.data.conversation import Conversation
 from broadmamba.errors import InputError, MissingExtraError
 from broadmamba.media.recording import SAMPLE_RATE, Recording
 from broadmamba.media.turns import Turn
@@ -160,6 +162,21 @@ def find_turns(
     return _turns(stretches, groups)
 
 
+def renumber_voices(conversation: Conversation) -> Conversation:
+    """The conversation with its voices as "Speaker 1", "Speaker 2"… in the order in which they first say something.
+
+    Voices that `find_turns` found and that no utterance is given to leave no hole in the numbers.
+
+    Args:
+        conversation: whose speakers are all voices; an utterance without one stays without.
+    """
+    utterances = (
+        replace(u, speaker=None if number < 0 else _voice(number))
+        for u, number in zip(conversation, conversation.speaker_indices(), strict=True)
+    )
+    return Conversation(conversation.id, tuple(utterances))
+
+
 def group_voices(voices: Array, seconds: Sequence[float], groups: int | None = None) -> list[int]:
     """Give each stretch of speech the number of its speaker.
 
@@ -257,12 +274,16 @@ def _turns(stretches: Sequence[Span], groups: Sequence[int]) -> list[Turn]:
     """Neighbouring stretches of one speaker as one turn."""
     turns: list[Turn] = []
     for (start, end), group in zip(stretches, groups, strict=True):
-        name = f"Speaker {group + 1}"
+        name = _voice(group)
         if turns and turns[-1].speaker == name and start - turns[-1].end < _SAME_TURN:
             turns[-1] = Turn(turns[-1].start, max(end, turns[-1].end), name)
         else:
             turns.append(Turn(start, end, name))
     return turns
+
+
+def _voice(number: int) -> str:
+    return f"Speaker {number + 1}"
 
 
 def _unit(vectors: Array) -> Array:

@@ -40,11 +40,13 @@ class ConversationPrediction:
         conversation: the conversation's id.
         utterances: one prediction an utterance, in their order.
         model: name of the model that made them.
+        duration: of the recording that was recognised, in seconds; None where there was none or it states none.
     """
 
     conversation: str
     utterances: tuple[UtterancePrediction, ...]
     model: str
+    duration: float | None = None
 
     def __len__(self) -> int:
         return len(self.utterances)

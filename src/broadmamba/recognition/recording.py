@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from broadmamba.media.speech import SpeechBlock, SpeechRecognizer
 from broadmamba.media.transcripts import read_transcript
 from broadmamba.media.turns import assign_speakers
 from broadmamba.media.utterances import spoken_conversation
-from broadmamba.media.voices import find_turns
+from broadmamba.media.voices import find_turns, renumber_voices
 from broadmamba.recognition.prediction import ConversationPrediction
 from broadmamba.recognition.recognizer import Recognizer
 from broadmamba.storage import read_jsonl, write_jsonl
@@ -86,6 +86,7 @@ def predict_recording(
         IncompatibleError: the model reads a feature that cannot be made here.
     """
     with Recording.open(path) as recording:
+        duration = recording.duration
         loaders = _loaders(recognizer.checkpoint.features, recording, weights)
         conversation = listen(recording, work, listening, progress, notice)
     features: dict[str, Feature] = {}
@@ -95,7 +96,7 @@ def predict_recording(
     progress("Recognising", 0, 1)
     prediction = recognizer.predict(conversation, features)
     progress("Recognising", 1, 1)
-    return prediction
+    return replace(prediction, duration=duration)
 
 
 def listen(
@@ -119,11 +120,11 @@ def listen(
         except MissingExtraError as error:
             notice(f"the transcript names no speakers, and none are told apart: {error}")
             return conversation
-        return assign_speakers(conversation, turns)
+        return renumber_voices(assign_speakers(conversation, turns))
     blocks = _hear(recording, work, listening, progress)
     spans = [span for block in blocks for span in block.speech]
     turns = find_turns(recording, spans, listening.speakers, partial(progress, "Telling voices apart"))
-    return spoken_conversation(recording, blocks, turns)
+    return renumber_voices(spoken_conversation(recording, blocks, turns))
 
 
 def _hear(recording: Recording, work: Path, listening: Listening, progress: Progress) -> Sequence[SpeechBlock]:
