@@ -93,6 +93,27 @@ def test_channels_and_named_speakers(read):
     assert said(read(named)) == [("Anna", "hi", 0.0, 0.5), (None, "ho", 0.5, 1.0)]
 
 
+def test_silence_is_not_said_not_in_the_times_and_no_bridge(read):
+    lines = (
+        ";; decoded\ntalk 1 0.0 0.4 <eps>\ntalk 1 0.4 0.3 they 0.9\ntalk 1 0.7 0 <s> 1\ntalk 1 0.7 0.3 SIL\n"
+        "talk 1 1.0 0 left\ntalk 1 1.0 0.1 <unk> 0.2\ntalk 1 1.1 2.0 <eps> 1.00\ntalk 1 3.1 0.2 sp\n"
+        "talk 1 3.3 0.4 why 0.7\ntalk 1 3.7 1 [noise]\n"
+    )
+    assert said(read(lines)) == [(None, "they left", 0.4, 1.0), (None, "why", 3.3, 3.7)]
+    with pytest.raises(InputError, match="expected at least one utterance, found none"):
+        read("talk 1 0 1 <eps>\ntalk 1 1 1 sil\n")
+    with pytest.raises(InputError, match="line 2: expected a start and a duration in seconds, found 'x'"):
+        read("talk 1 0 1 <eps>\ntalk 1 x 1 <eps>\n")
+
+
+def test_lines_that_say_that_they_are_no_words_and_channels_without_a_word(read):
+    lines = (
+        "talk A 0 0.5 hi 0.9 lex\ntalk A 0.5 0.2 door NA noise\ntalk A 0.7 0.2 %laugh 0.5 non-lex\n"
+        "talk A 0.9 0.3 uh 1 fp\ntalk B 0 9 <eps> 1\n"
+    )
+    assert said(read(lines)) == [(None, "hi uh", 0.0, 1.2)]
+
+
 def test_of_alternatives_the_first_counts(read):
     lines = (
         "talk 1 0 0.5 I\ntalk 1 * * <ALT_BEGIN>\ntalk 1 0.5 0.2 am\ntalk 1 * * <ALT>\ntalk 1 0.5 0.2 was\n"

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from broadmamba.errors import InputError
 from broadmamba.media.transcripts.rows import Row, Source, listed
+from broadmamba.media.transcripts.silence import is_silence
 from broadmamba.media.transcripts.words import Word, group_words, with_speakers
 
 EMOTION = "-emotion"
@@ -30,7 +31,6 @@ _KINDS = {
 }  # fmt: skip
 _KIND_OF = {name: kind for kind, names in _KINDS.items() for name in names}
 _SEPARATORS = ("-", "_", ":")
-_SILENCES = frozenset(["", "sil", "sp", "spn", "<eps>", "<sil>", "<p:>", "<p>", "#"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +169,6 @@ def _words(source: Source, voices: Sequence[_Voice]) -> list[Word]:
         Word(span.place, span.text, span.start, span.end, voice.speaker)
         for voice in voices
         for span in voice.spans
-        if span.text.lower() not in _SILENCES and span.start is not None and span.end is not None
+        if not is_silence(span.text) and span.start is not None and span.end is not None
     ]
     return with_speakers(source, words)

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from broadmamba.errors import InputError
 from broadmamba.media.transcripts.rows import Row, Source, check_seconds, listed
+from broadmamba.media.transcripts.silence import is_silence
 from broadmamba.media.transcripts.words import Word, group_words, with_speakers
 from broadmamba.media.turns import Turn
 
@@ -22,6 +23,7 @@ _COMMENT = ";;"
 _LOOKED_AT = 20  # lines that decide on the format
 _LONGEST_LINE = 1000  # characters of a line that may decide
 _MOST_SPEAKERS = 1000
+_NO_WORDS = frozenset(["noise", "non-lex", "non-speech", "silence"])
 _NOBODY = frozenset(["<na>", "na", "null", "none", "unknown", "-"])
 
 
@@ -42,18 +44,21 @@ def ctm_rows(source: Source) -> list[Row]:
 
     A line is `recording channel start duration word [confidence [type [speaker]]]`; lines that begin with `;;`
     are comments. Of alternatives (`<ALT_BEGIN>`), the first is read. Of several recordings in one table, the
-    one named like the file is read. Where a line names no speaker, the source's turns say who speaks, and
-    without those the channel, if there is more than one.
+    one named like the file is read. Silence (`silence.is_silence`) and lines whose type says that they are no words
+    (`noise`, `non-lex`, `non-speech`) are not said. Where a line names no speaker, the source's turns say who
+    speaks, and without those the channel, if there is more than one.
 
     Raises:
         InputError: a line is not of this form, a time is negative, or there are several recordings and none
             has the file's name; the message names the line.
     """
     lines = _of_one_recording(source, list(_spoken_lines(source)), column=0)
-    words = with_speakers(source, [_word(source, number, fields) for number, fields in lines])
-    if not source.turns and len({fields[1] for _, fields in lines}) > 1:
+    read = [(_word(source, number, fields), fields) for number, fields in lines]
+    said = [(word, fields) for word, fields in read if _is_word(fields)]
+    words = with_speakers(source, [word for word, _ in said])
+    if not source.turns and len({fields[1] for _, fields in said}) > 1:
         words = [
-            replace(word, speaker=word.speaker or fields[1]) for word, (_, fields) in zip(words, lines, strict=True)
+            replace(word, speaker=word.speaker or fields[1]) for word, (_, fields) in zip(words, said, strict=True)
         ]
     return group_words(words)
 
@@ -124,6 +129,10 @@ def _of_one_recording(source: Source, lines: list[tuple[int, list[str]]], column
             f" ({listed(names)})"
         )
     return [(number, fields) for number, fields in lines if fields[column] == source.path.stem]
+
+
+def _is_word(fields: list[str]) -> bool:
+    return not is_silence(fields[4]) and not (len(fields) > 6 and fields[6].lower() in _NO_WORDS)
 
 
 def _word(source: Source, number: int, fields: list[str]) -> Word:
