@@ -250,3 +250,120 @@ def test_missing_files_and_folders_are_told_apart(tmp_path: Path) -> None:
         storage.read_text(tmp_path)
     with pytest.raises(InputError, match="no such file"):
         storage.map_arrays(tmp_path / "nothing")
+
+
+# --- what a kill leaves, and what is never replaced
+
+WRITES_FOR_LONG = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+from broadmamba import storage
+with storage.temporary_folder(sys.argv[2]) as folder, storage.atomic_write(sys.argv[2] + "/value.json") as file:
+    (folder / "part").write_text("work")
+    file.write(b"half")
+    file.flush()
+    print("ready", flush=True)
+    time.sleep(600)
+"""
+
+
+def write_for_long(folder: Path) -> subprocess.Popen[bytes]:
+    """A process in the middle of writing a file and a temporary folder."""
+    child = subprocess.Popen([sys.executable, "-c", WRITES_FOR_LONG, str(SOURCE), str(folder)], stdout=subprocess.PIPE)
+    assert child.stdout is not None and child.stdout.readline() == b"ready\n"
+    return child
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_what_a_killed_process_left_goes_and_what_a_living_one_holds_stays(tmp_path: Path) -> None:
+    mine = [".notes.txt", "notes.12345-0123abcd.tmp", ".notes.tmp", "broadmamba-1.tmp", ".a.1-0123abcd.tmp.csv"]
+    for name in mine:
+        (tmp_path / name).write_text("mine")
+    (tmp_path / f".linked.{2**22 + 1}-0123abcd.tmp").symlink_to(tmp_path / ".notes.txt")
+    before = set(tmp_path.iterdir())
+    killed = write_for_long(tmp_path)
+    left = set(tmp_path.iterdir()) - before
+    assert len(left) == 2
+    living = write_for_long(tmp_path)
+    try:
+        assert left <= set(tmp_path.iterdir())
+        killed.kill()
+        killed.communicate()
+        held = set(tmp_path.iterdir()) - left - before
+        storage.remove_leftovers(tmp_path)
+        assert set(tmp_path.iterdir()) == before | held and len(held) == 2
+    finally:
+        living.kill()
+        living.communicate()
+    with storage.temporary_folder(tmp_path) as folder:
+        assert set(tmp_path.iterdir()) == before | {folder}
+    assert set(tmp_path.iterdir()) == before
+    assert all((tmp_path / name).read_text() == "mine" for name in mine)
+
+
+def test_a_leftover_whose_number_is_a_new_process_goes_after_a_minute(tmp_path: Path) -> None:
+    left = tmp_path / f".x.json.{os.getpid()}-0123abcd.tmp"
+    left.write_bytes(b"half")
+    storage.remove_leftovers(tmp_path)
+    assert left.exists()
+    os.utime(left, (time.time() - 90, time.time() - 90))
+    storage.remove_leftovers(tmp_path)
+    assert not left.exists()
+    storage.remove_leftovers(tmp_path / "nowhere")
+
+
+def test_a_link_is_followed_and_a_long_name_written(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("folder/file")
+    storage.write_text(tmp_path / "link", "through")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "folder" / "file").read_text() == "through"
+    for name in ("x" * 251 + ".csv", "é" * 125 + ".csv", "two\nlines.csv"):
+        storage.write_text(tmp_path / name, "long")
+        assert (tmp_path / name).read_text() == "long"
+    with pytest.raises(InputError, match="cannot be written"):
+        storage.write_text(tmp_path / ("x" * 300), "too long")
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(InputError, match="cannot be written"):
+        storage.write_text(tmp_path / "loop" / "file", "round and round")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_pipes_and_devices_are_written_and_never_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE)
+    storage.write_text(pipe, "through\n")
+    assert reader.communicate()[0] == b"through\n"
+    assert storage.is_stream(pipe) and list(tmp_path.iterdir()) == [pipe]
+    if Path("/dev/full").exists():
+        with pytest.raises(InputError, match=r"/dev/full: cannot be written \(No space left on device\)"):
+            storage.write_text("/dev/full", "x")
+        assert storage.is_stream("/dev/full")
+
+
+@pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="needs /dev/stdout")
+def test_standard_output_by_its_name_may_be_somebodys_log(tmp_path: Path) -> None:
+    code = "import sys; sys.path.insert(0, sys.argv[1]); from broadmamba.storage import write_text as w; "
+    code += "w('/dev/stdout', 'more\\n')"
+    with (tmp_path / "log").open("ab") as log:
+        log.write(b"what stood there\n")
+        log.flush()
+        subprocess.run([sys.executable, "-c", code, str(SOURCE)], stdout=log, check=True)
+    assert (tmp_path / "log").read_text() == "what stood there\nmore\n"
+
+
+def test_an_output_never_replaces_what_is_read(tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    (corpus / "a.vtt").write_text("words")
+    (tmp_path / "soft").symlink_to(corpus)
+    (tmp_path / "soft.vtt").symlink_to(corpus / "a.vtt")
+    os.link(corpus / "a.vtt", tmp_path / "hard.vtt")
+    inputs = [corpus, corpus / "a.vtt", None, "minilm"]
+    for output in (
+        corpus, corpus / ".." / "corpus", tmp_path / "soft", corpus / "a.vtt", tmp_path / "soft.vtt",
+        tmp_path / "hard.vtt", corpus / "new" / "file", tmp_path / "soft" / "new",
+    ):  # fmt: skip
+        with pytest.raises(InputError, match="read here"):
+            storage.refuse_replacing([tmp_path / "fine", output], inputs)
+    storage.refuse_replacing([tmp_path, tmp_path / "corpus2", tmp_path / "new" / "corpus", Path("minilm")], inputs)
+    storage.refuse_replacing([corpus, corpus / "b.vtt"], [corpus / "a.vtt"])

@@ -11,7 +11,13 @@ import hashlib
 import io
 import json
 import os
+import re
 import secrets
+import shutil
+import stat
+import sys
+import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,11 +29,16 @@ from numpy.typing import NDArray
 from broadmamba.errors import InputError
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\n")
+_TEMPORARY = re.compile(r"(?:\..*\.|broadmamba-)(\d{1,19})-[0-9a-f]{8}\.tmp", re.DOTALL)
+_OPEN_FILES = ("/dev/stdout", "/dev/stderr", "/dev/fd/", "/proc/")
+_A_MINUTE, _A_DAY = 60, 86_400  # seconds
 
 
 @contextmanager
 def atomic_write(path: Path | str) -> Iterator[IO[bytes]]:
     """Open a binary file that takes its name only when the block ends without an error.
+
+    A symbolic link is followed: what it points to is written. A device, a pipe, and `/dev/stdout` are written straight.
 
     Args:
         path: where the content shall stand; its folder is made if need be.
@@ -38,20 +49,138 @@ def atomic_write(path: Path | str) -> Iterator[IO[bytes]]:
     Raises:
         InputError: the file cannot be written: its folder is a file, the disk is full, and the like.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    temporary: Path | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if is_stream(path):
+            with Path(path).open("ab") as file:  # appended, since `/dev/stdout` may be somebody's log
+                yield file
+            return
+        target = Path(os.path.realpath(path))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = _temporary(target)
         with temporary.open("wb") as file:
+            _hold(file.fileno())
             yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        temporary.replace(target)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
     finally:
+        if temporary is not None:
+            with suppress(OSError):
+                temporary.unlink()
+
+
+def is_stream(path: Path | str) -> bool:
+    """Whether what is written there goes elsewhere: a device, a pipe, or an open file by its number or name."""
+    path = Path(path)
+    with suppress(OSError):
+        mode = path.stat().st_mode
+        return not stat.S_ISDIR(mode) and (not stat.S_ISREG(mode) or path.absolute().as_posix().startswith(_OPEN_FILES))
+    return False
+
+
+@contextmanager
+def temporary_folder(parent: Path | str | None = None) -> Iterator[Path]:
+    """A folder that is removed when the block ends; those that killed processes left beside it go too.
+
+    Args:
+        parent: where it is made, None for the system's folder for temporary files.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    parent = Path(parent or tempfile.gettempdir())
+    remove_leftovers(parent)
+    folder = parent / f"broadmamba-{_process()}"
+    try:
+        folder.mkdir(mode=0o700, parents=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror or error})") from None
+    holder = None
+    with suppress(OSError):  # Windows opens no folders
+        holder = os.open(folder, os.O_RDONLY)
+        _hold(holder)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if holder is not None:
+            os.close(holder)
+
+
+def remove_leftovers(folder: Path | str) -> None:
+    """Remove what processes that were killed while they wrote left in a folder; a living one's is never touched.
+
+    Each temporary file and folder has the number of its process in its name, and the process holds it by a lock of the
+    operating system. It is left over if nobody holds it, and its process has ended or a minute has gone by: the number
+    may be a new process's.
+
+    Args:
+        folder: what is looked through, without its sub-folders; it need not be there.
+    """
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            found = _TEMPORARY.fullmatch(entry.name)
+            if found and not entry.is_symlink() and _is_abandoned(Path(entry.path), int(found[1])):
+                if entry.is_dir():
+                    shutil.rmtree(entry.path, ignore_errors=True)
+                else:
+                    with suppress(OSError):
+                        Path(entry.path).unlink()
+
+
+def _temporary(target: Path) -> Path:
+    """A hidden name beside a file, for its content until that is whole."""
+    return _beside(target, _process())
+
+
+def _process() -> str:
+    return f"{os.getpid()}-{secrets.token_hex(4)}.tmp"
+
+
+def _beside(path: Path, ending: str) -> Path:
+    """A hidden name beside a path, no longer than file systems allow."""
+    name = path.name
+    if len(os.fsencode(name)) > 200:
+        name = f"{name[:40]}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}"
+    return path.parent / f".{name}.{ending}"
+
+
+def _hold(descriptor: int) -> None:
+    """Hold an open file until it is closed; where the file system knows no locks, nothing is held."""
+    if sys.platform != "win32":
+        import fcntl
+
         with suppress(OSError):
-            temporary.unlink()
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _is_abandoned(path: Path, process: int) -> bool:
+    with suppress(OSError):
+        age = time.time() - path.stat().st_mtime
+        if sys.platform == "win32":  # which locks no folders; its files cannot be removed while they are open
+            return age > _A_DAY
+        import fcntl
+
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        finally:
+            os.close(descriptor)
+        return age > _A_MINUTE or not _is_running(process)
+    return False
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 @contextmanager
@@ -92,6 +221,39 @@ def exclusive(folder: Path | str, doing: str, wait: float = 0.2) -> Iterator[Non
             if fresh:
                 folder.rmdir()
         lock.release()
+
+
+def refuse_replacing(outputs: Iterable[Path], inputs: Iterable[Path | str | None]) -> None:
+    """Refuse to write where something is read: over an input, or inside a folder that is one.
+
+    The same place is found however it is spelt: through links, `..`, or letters of another case where the file system
+    does not tell them apart.
+
+    Args:
+        outputs: files and folders that are to be written; they need not be there yet.
+        inputs: files and folders that are read; what is None or not there is passed over.
+
+    Raises:
+        InputError: an output is an input or lies inside one.
+    """
+    read = [(str(path), found) for path in inputs if path is not None and (found := _identity(path)) is not None]
+    for output in outputs:
+        real = Path(os.path.realpath(output))
+        for place in (real, *real.parents):
+            there = _identity(place)
+            for name, found in read if there is not None else ():
+                if there == found and place == real:
+                    raise InputError(f"{output}: is read here ({name}) and would be replaced; choose another output")
+                if there == found:
+                    raise InputError(f"{output}: lies inside {name}, which is read here; choose another output")
+
+
+def _identity(path: Path | str) -> tuple[int, int] | None:
+    try:
+        state = Path(path).stat()
+    except (OSError, ValueError):
+        return None
+    return state.st_dev, state.st_ino
 
 
 def write_text(path: Path | str, text: str) -> None:
