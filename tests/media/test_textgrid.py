@@ -186,8 +186,8 @@ def test_words_get_their_speakers_from_turns(read, tmp_path):
         (grid(("Anna", [(0, 1, "")])), "expected at least one utterance, found none"),
         (grid(), "expected at least one utterance, found none"),
         (grid(("Anna", [(3, 1, "x")])), "line 15: expected an end at 3.0 s or later, found 1.0 s"),
-        (grid(("Anna", [(-1, 1, "x")])), "line 13: expected a time from 0 to 1e+12 seconds, found -1.0"),
-        (grid(("Anna", [(0, "1e999", "x")])), "line 14: expected a time from 0 to 1e+12 seconds, found inf"),
+        (grid(("Anna", [(-1, 1, "x")])), "line 13: expected a time from 0 to 1000 hours, found -1.0 s"),
+        (grid(("Anna", [(0, "1e999", "x")])), "line 14: expected a time from 0 to 1000 hours, found inf s"),
         (grid(("Anna", [(0, "nan", "x")])), "line 15: expected a time, found 'x'"),
         (
             grid(("Anna", [(0, 1, "x")]))[:-3],

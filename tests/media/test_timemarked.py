@@ -126,10 +126,10 @@ def test_of_alternatives_the_first_counts(read):
     ("content", "name", "message"),
     [
         ("talk 1 0 0.5\n", "a.ctm", "line 1: expected recording, channel, start, duration and word, found 4 fields"),
-        ("talk 1 0 0.5 a\ntalk 1 -1 0.5 a\n", "a.ctm", "line 2: expected a time from 0 to 1e+12 seconds, found -1.0"),
-        ("talk 1 0 -0.5 a\n", "a.ctm", "line 1: expected a time from 0 to 1e+12 seconds, found -0.5"),
+        ("talk 1 0 0.5 a\ntalk 1 -1 0.5 a\n", "a.ctm", "line 2: expected a time from 0 to 1000 hours, found -1.0 s"),
+        ("talk 1 0 -0.5 a\n", "a.ctm", "line 1: expected a time from 0 to 1000 hours, found -0.5 s"),
         ("talk 1 nan 0.5 a\n", "a.ctm", "line 1: expected a start and a duration in seconds, found 'nan'"),
-        ("talk 1 1e999 0.5 a\n", "a.ctm", "line 1: expected a time from 0 to 1e+12 seconds, found inf"),
+        ("talk 1 1e999 0.5 a\n", "a.ctm", "line 1: expected a time from 0 to 1000 hours, found inf s"),
         (";; nothing\n", "a.ctm", "expected at least one utterance, found none"),
         (";; nothing\n", "a.rttm", "expected an RTTM table with lines SPEAKER, found none"),
         ("SPEAKER a 1 0 1 <NA>\n", "a.rttm", "line 1: expected 9 or 10 fields of RTTM, found 6"),

@@ -132,7 +132,12 @@ def test_what_json_writes_is_read(tmp_path_factory, records, ascii_only):
 
     conversation = read_transcript(path)
 
-    assert said(conversation) == [(row["speaker"] or None, row["text"]) for row in rows]
+    shown = str.maketrans(dict.fromkeys([*range(9), 11, 12, *range(14, 32), *range(127, 160)], " "))
+
+    def show(text: str) -> str:  # control characters are spaces
+        return text if text == text.translate(shown) else text.translate(shown).strip()
+
+    assert said(conversation) == [(show(row["speaker"] or "") or None, show(row["text"])) for row in rows]
     assert [(u.id, u.start, u.end) for u in conversation] == [(str(r["id"]), r["start"], r["end"]) for r in rows]
 
 
@@ -146,8 +151,8 @@ def test_what_json_writes_is_read(tmp_path_factory, records, ascii_only):
         ('{"text": 7}\n', "line 1: the text is '7', expected a string"),
         ('{"text": "Hi", "speaker": ["Anna"]}\n', "line 1: the speaker is"),
         ('{"text": "half \\ud83d"}\n', "line 1: the text holds half a character"),
-        ('{"text": "Hi", "start": -0.5}\n', "line 1: expected a time from 0 to 1e+12 seconds, found -0.5"),
-        ('{"text": "Hi", "start": NaN}\n', "line 1: expected a time from 0 to 1e+12 seconds, found nan"),
+        ('{"text": "Hi", "start": -0.5}\n', "line 1: expected a time from 0 to 1000 hours, found -0.5 s"),
+        ('{"text": "Hi", "start": NaN}\n', "line 1: expected a time from 0 to 1000 hours, found nan s"),
         ('{"text": "Hi", "start": true}\n', "line 1: expected a time in seconds, found 'True'"),
         ('{"text": "Hi", "start": 1' + "0" * 400 + "}\n", "line 1: expected a time"),
         (

@@ -8,6 +8,11 @@ from dataclasses import dataclass
 
 from broadmamba.errors import InputError
 
+MOST_HOURS = 1000
+"""Of a recording: six weeks. A later time is a date, a damaged one, or in another unit than seconds."""
+LATEST = MOST_HOURS * 3600.0
+"""The latest time of an utterance, in seconds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
@@ -47,6 +52,20 @@ class Conversation:
         """Speakers numbered from 0 in the order in which they first speak; an unknown speaker is -1."""
         numbers: dict[str, int] = {}
         return [-1 if u.speaker is None else numbers.setdefault(u.speaker, len(numbers)) for u in self.utterances]
+
+    def check_times(self) -> None:
+        """See that every time that is given is one of a recording.
+
+        Raises:
+            InputError: a time is negative, NaN or later than `LATEST`, or an utterance ends before it starts.
+        """
+        for u in self.utterances:
+            times = [time for time in (u.start, u.end) if time is not None]
+            if not all(0 <= time <= LATEST for time in times) or times != sorted(times):
+                raise InputError(
+                    f"utterance {u.id!r}: expected times from 0 to {MOST_HOURS} hours, the end not before the start, "
+                    f"found {u.start} to {u.end} s"
+                )
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,8 +37,9 @@ def extract_recording(
         progress: called with (utterances done, all utterances) whenever the first has grown.
 
     Raises:
-        InputError: not one utterance can be used, or a worker cannot start.
+        InputError: a time is none of a recording, not one utterance can be used, or a worker cannot start.
     """
+    conversation.check_times()
     spec = load().spec
     store = PartStore(folder, spec)
     state = recording.stat()

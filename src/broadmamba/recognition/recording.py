@@ -109,6 +109,7 @@ def listen(
     if listening.transcript is not None:
         given = listening.transcript
         conversation = given if isinstance(given, Conversation) else read_transcript(given)
+        conversation.check_times()
         if all(u.start is None for u in conversation):
             notice("the transcript has no times: sound and pictures cannot be used, only the words are")
             return conversation

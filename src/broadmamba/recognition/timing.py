@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from broadmamba.data.conversation import LATEST
 from broadmamba.recognition.prediction import ConversationPrediction, UtterancePrediction
 
-_LATEST = 1e12  # seconds, which a float holds to the millisecond
 # control characters, halves of characters and what XML allows in no form
 _UNWRITABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
@@ -23,12 +23,12 @@ class Timed(NamedTuple):
 def timed(prediction: ConversationPrediction) -> list[Timed]:
     """The predictions that have times, by their start; of no length, they get a millisecond.
 
-    Times that are missing, negative, infinite, NaN, reversed or beyond 10^12 s are not known.
+    Times that are missing, negative, infinite, NaN, reversed or beyond 1000 hours are not known.
     """
     found = []
     for item in prediction:
         start, end = item.utterance.start, item.utterance.end
-        if start is not None and end is not None and 0 <= start <= end <= _LATEST:
+        if start is not None and end is not None and 0 <= start <= end <= LATEST:
             first = round(start * 1000)
             found.append(Timed(first, max(round(end * 1000), first + 1), item))
     return sorted(found, key=lambda entry: entry.start)

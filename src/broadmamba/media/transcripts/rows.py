@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from broadmamba.data.conversation import Conversation, Utterance
+from broadmamba.data.conversation import LATEST, MOST_HOURS, Conversation, Utterance
 from broadmamba.errors import InputError
 from broadmamba.media.transcripts.opening import name_of
 from broadmamba.media.turns import Turn
 
-_LATEST = 1e12  # seconds, which a float holds to the millisecond
 _MOST_UTTERANCES = 200_000  # of a conversation: days of talk
 _SECONDS = re.compile(r"[0-9]{1,12}(?:[.,][0-9]{0,20})?(?:[eE][+-]?[0-9]{1,2})?")
 _LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
-_CLOCK = re.compile(r"(?:([0-9]{1,9}):)?([0-9]{1,2}):([0-9]{1,2})(?:[.,]([0-9]{1,9}))?")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # tabs and line breaks are white space
+_CLOCK = re.compile(r"(?:([0-9]{1,9}):)?([0-9]{1,2}):([0-9]{1,2})(?:[.,]([0-9]{1,9})|(?<=:..):([0-9]{3}))?")
+_FRAMES = re.compile(r"[0-9]{1,2}:[0-9]{2}:[0-9]{2}[:;][0-9]{2}")
+_DIRECTION = re.compile(r"[\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,28 +54,54 @@ class Row:
     id: str | None = None
 
 
-def parse_time(value: str, where: str) -> float:
-    """Seconds from `12.5`, `1:02.5`, `HH:MM:SS.mmm` or the same with a comma.
+def plain_digits(written: str) -> str:
+    """A time with ASCII's digits and signs: Arabic, Indic or wide ones are replaced, marks of direction left out."""
+    if written.isascii():
+        return written
+    plain = unicodedata.normalize("NFKC", _DIRECTION.sub("", written))
+    return "".join(str(unicodedata.decimal(sign)) if sign.isdecimal() else sign for sign in plain)
+
+
+def parse_time(value: str, where: str, *, carries: bool = False) -> float:
+    """Seconds from `12.5`, `1:02.5`, `HH:MM:SS.mmm` or the same with a comma, or `HH:MM:SS:mmm`.
 
     Args:
         value: the time as it was written.
         where: file and place, for the message.
+        carries: whether a fraction `1000` is a thousand milliseconds, see `carries_milliseconds`.
 
     Raises:
-        InputError: the time is negative or cannot be read.
+        InputError: the time is negative, later than 1000 hours, counts frames or cannot be read.
     """
-    written = value.strip()
-    if _SECONDS.fullmatch(written):
-        return float(written.replace(",", "."))
-    if written.startswith(("-", "−")):
-        raise InputError(f"{where}: expected a time of 0 or later, found {written[:40]!r}")
+    written = plain_digits(value.strip())
     clock = _CLOCK.fullmatch(written)
-    if clock:
-        hours, minutes, seconds = (int(part or 0) for part in clock.group(1, 2, 3))
-        if minutes < 60 and seconds < 60:
-            # one conversion from decimal, so that 16:16.059 is the float nearest to 976.059
-            return float(f"{hours * 3600 + minutes * 60 + seconds}.{clock.group(4) or 0}")
-    raise InputError(f"{where}: expected a time in seconds or as HH:MM:SS.mmm, found {written[:40]!r}")
+    if _SECONDS.fullmatch(written):
+        seconds = float(written.replace(",", "."))
+    elif written.startswith(("-", "−")):
+        raise InputError(f"{where}: expected a time of 0 or later, found {written[:40]!r}")
+    elif _FRAMES.fullmatch(written):
+        raise InputError(f"{where}: expected a time as HH:MM:SS.mmm, found {written!r}, which counts frames")
+    elif clock and int(clock[2]) < 60 and int(clock[3]) < 60:
+        hours, minutes, whole = (int(part or 0) for part in clock.group(1, 2, 3))
+        fraction = clock[4] or clock[5] or "0"
+        if carries and fraction == "1000":
+            whole, fraction = whole + 1, "0"
+        # one conversion from decimal, so that 16:16.059 is the float nearest to 976.059
+        seconds = float(f"{hours * 3600 + minutes * 60 + whole}.{fraction}")
+    else:
+        raise InputError(f"{where}: expected a time in seconds or as HH:MM:SS.mmm, found {written[:40]!r}")
+    if seconds > LATEST:
+        raise InputError(f"{where}: expected a time of at most {MOST_HOURS} hours, found {written[:40]!r}")
+    return seconds
+
+
+def carries_milliseconds(times: Iterable[str]) -> bool:
+    """Whether a fraction `1000` among the times of a file is a thousand milliseconds, `4,1000` so 5 s.
+
+    Programs that round 999.6 ms write that. Where other fractions have four digits too, it is a tenth.
+    """
+    clocks = (_CLOCK.fullmatch(plain_digits(time.strip())) for time in times)
+    return {clock[4] for clock in clocks if clock and len(clock[4] or "") == 4} == {"1000"}
 
 
 def check_seconds(value: object, where: str) -> float:
@@ -83,12 +112,12 @@ def check_seconds(value: object, where: str) -> float:
         where: file and place, for the message.
 
     Raises:
-        InputError: it is no number, or is negative, infinite, NaN or later than 10^12 s.
+        InputError: it is no number, or is negative, infinite, NaN or later than 1000 hours.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InputError(f"{where}: expected a time in seconds, found {str(value)[:40]!r}")
-    if not 0 <= value <= _LATEST:
-        raise InputError(f"{where}: expected a time from 0 to {_LATEST:g} seconds, found {str(value)[:40]}")
+    if not 0 <= value <= LATEST:
+        raise InputError(f"{where}: expected a time from 0 to {MOST_HOURS} hours, found {str(value)[:40]} s")
     return float(value)
 
 
@@ -133,6 +162,9 @@ def listed(names: Iterable[str]) -> str:
 def build_conversation(source: Source, rows: Iterable[Row]) -> Conversation:
     """Number, check and collect the rows of one file.
 
+    A control character in a text, a name or an id becomes a space, whatever the format: it would be obeyed where it
+    is shown. Tabs and line breaks stay.
+
     Args:
         source: its name (`opening.name_of`) is the conversation's id, and begins each id that is not given.
         rows: in the order of the file, which is kept.
@@ -145,7 +177,7 @@ def build_conversation(source: Source, rows: Iterable[Row]) -> Conversation:
     utterances: list[Utterance] = []
     seen: dict[str, str] = {}
     for number, row in enumerate(rows, start=1):
-        name = row.id if row.id is not None else f"{stem}_{number}"
+        name = _shown(row.id) if row.id is not None else f"{stem}_{number}"
         if name in seen:
             raise InputError(f"{source.path}: utterance id {name!r} is given in {seen[name]} and in {row.place}")
         if number > _MOST_UTTERANCES:
@@ -157,7 +189,12 @@ def build_conversation(source: Source, rows: Iterable[Row]) -> Conversation:
             raise InputError(
                 f"{source.path}, {row.place}: expected an end at {row.start} s or later, found {row.end} s"
             )
-        utterances.append(Utterance(name, row.text, row.speaker, row.start, row.end))
+        speaker = _shown(row.speaker) or None if row.speaker is not None else None
+        utterances.append(Utterance(name, _shown(row.text), speaker, row.start, row.end))
     if not utterances:
         raise InputError(f"{source.path}: expected at least one utterance, found none")
     return Conversation(stem, tuple(utterances))
+
+
+def _shown(text: str) -> str:
+    return _CONTROL.sub(" ", text).strip() if _CONTROL.search(text) else text
