@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from broadmamba.data.conversation import Conversation
 from broadmamba.errors import InputError
 from broadmamba.media.transcripts import read_transcript
-from broadmamba.media.transcripts.names import split_speaker
+from broadmamba.media.transcripts.names import known_name, split_speaker
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_what_json_writes_is_read(tmp_path_factory, records, ascii_only):
     def show(text: str) -> str:  # control characters are spaces
         return text if text == text.translate(shown) else text.translate(shown).strip()
 
-    assert said(conversation) == [(show(row["speaker"] or "") or None, show(row["text"])) for row in rows]
+    assert said(conversation) == [(known_name(show(row["speaker"] or "")), show(row["text"])) for row in rows]
     assert [(u.id, u.start, u.end) for u in conversation] == [(str(r["id"]), r["start"], r["end"]) for r in rows]
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from broadmamba.errors import InputError
-from broadmamba.media.transcripts.names import split_speaker
+from broadmamba.media.transcripts.names import Names
 from broadmamba.media.transcripts.rows import Row, Source, parse_time
 
 _CLOCK = r"([-+0-9.,]*:[-+0-9:.,]*?)"
@@ -17,6 +17,7 @@ _VOICE = re.compile(r"<v(?:\.[^\s<>]*)?(?:\s([^<>]*))?>|</v>")
 _EMOTION = re.compile(r"<c\.emotion(?:\.[^<>]*)?>[^<>]*</c>")  # written by recognition/captions.py, and not said
 _TAG = re.compile(r"</?(?:[A-Za-z][^<>]*)?>|<[0-9:.]+>|\{\\[^{}]*\}")
 _ENDLESS_REFERENCE = re.compile(r"&#(?:[0-9]{9,}+|[xX][0-9a-fA-F]{9,}+);?")
+_Part = tuple[str | None, str]  # of a cue: a voice, and its text
 _BLOCK_KEYWORDS = ("NOTE", "STYLE", "REGION")
 # a dash opens a turn, but neither `-5 degrees` nor `--and so` does
 _DASH = re.compile(r"\s*(?:[-‐–—](?:\s+|(?=[^\W\d]|[\"'“‘¡¿\[(♪]))|>>+\s*)")
@@ -53,6 +54,16 @@ def srt_rows(source: Source) -> Iterator[Row]:
 
 
 def _cue_rows(source: Source, *, ends_at_blank: bool) -> Iterator[Row]:
+    cues = list(_cues(source, ends_at_blank))
+    # the names of a conversation show in all its cues together
+    names = Names(line for *_, parts in cues for voice, text in parts if voice is None for line in _openings(text))
+    for line, start, end, parts in cues:
+        for speaker, text in _turns(parts, names):
+            yield Row(f"line {line + 1}", text, speaker, start, end)
+
+
+def _cues(source: Source, ends_at_blank: bool) -> Iterator[tuple[int, float, float, list[_Part]]]:
+    """Index of its line of times, start, end and parts of every cue."""
     lines = source.text.split("\n")
     timings = list(_timing_lines(source, lines))
     for position, (line, start, end) in enumerate(timings):
@@ -63,8 +74,8 @@ def _cue_rows(source: Source, *, ends_at_blank: bool) -> Iterator[Row]:
             payload = payload[: next((i for i, text in enumerate(payload) if not text.strip()), len(payload))]
         elif not last and payload and payload[-1].strip().isdigit():
             payload.pop()  # the number of the next cue
-        for speaker, text in _turns("\n".join(payload)):
-            yield Row(f"line {line + 1}", text, speaker, start, end)
+        voices = _voices(_EMOTION.sub("", "\n".join(payload)))
+        yield line, start, end, [(voice, _unescape(_TAG.sub("", part))) for voice, part in voices]
 
 
 def _timing_lines(source: Source, lines: list[str]) -> Iterator[tuple[int, float, float]]:
@@ -89,17 +100,16 @@ def _opens_block(lines: list[str], index: int) -> bool:
     return index == 0 or not lines[index - 1].strip()
 
 
-def _turns(payload: str) -> list[tuple[str | None, str]]:
+def _turns(parts: Sequence[_Part], names: Names) -> list[tuple[str | None, str]]:
     """Speaker and text of each turn of a cue; a cue without text is one empty turn."""
     turns: list[tuple[str | None, list[str]]] = []
-    for voice, part in _voices(_EMOTION.sub("", payload)):
-        text = _unescape(_TAG.sub("", part))
+    for voice, text in parts:
         if voice is not None and turns and turns[-1][0] == voice:
             turns[-1][1].extend(text.split())
         elif voice is not None:
             turns.append((voice, text.split()))
         elif text.strip():
-            turns.extend((speaker, [said]) for speaker, said in _unvoiced_turns(text))
+            turns.extend((speaker, [said]) for speaker, said in _unvoiced_turns(text, names))
     return [(speaker, " ".join(said)) for speaker, said in turns] or [(None, "")]
 
 
@@ -121,7 +131,15 @@ def _voices(payload: str) -> Iterator[tuple[str | None, str]]:
         yield voice, payload[begin:]
 
 
-def _unvoiced_turns(text: str) -> Iterator[tuple[str | None, str]]:
+def _openings(text: str) -> Iterator[str]:
+    """The lines of a text without voices that open a turn for sure: the first, and those with a dash."""
+    for number, line in enumerate(text.strip().split("\n")):
+        dash = _DASH.match(line)
+        if dash or number == 0:
+            yield line[dash.end() :] if dash else line
+
+
+def _unvoiced_turns(text: str, names: Names) -> Iterator[tuple[str | None, str]]:
     """Turns of a text without voices: a dash opens one, and so does a name if the text begins with a name."""
     speaker: str | None = None
     words: list[str] = []
@@ -129,13 +147,14 @@ def _unvoiced_turns(text: str) -> Iterator[tuple[str | None, str]]:
     opened = False
     for line in text.strip().split("\n"):
         dash = _DASH.match(line)
-        name, rest = split_speaker(line[dash.end() :] if dash else line)
-        if opened and not dash and not (named and name):
+        rest = line[dash.end() :] if dash else line
+        found = names.split(rest)
+        if opened and not dash and not (named and found):
             words.extend(line.split())
             continue
         if opened:
             yield speaker, " ".join(words)
-        named = named or (name is not None and not opened)
+        named = named or (found is not None and not opened)
         opened = True
-        speaker, words = name, rest.split()
+        speaker, words = (found.speaker, found.text.split()) if found else (None, rest.split())
     yield speaker, " ".join(words)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from broadmamba.data.conversation import LATEST, MOST_HOURS, Conversation, Utterance
 from broadmamba.errors import InputError
+from broadmamba.media.transcripts.names import known_name
 from broadmamba.media.transcripts.opening import name_of
 from broadmamba.media.turns import Turn
 
@@ -167,7 +168,8 @@ def build_conversation(source: Source, rows: Iterable[Row]) -> Conversation:
 
     Args:
         source: its name (`opening.name_of`) is the conversation's id, and begins each id that is not given.
-        rows: in the order of the file, which is kept.
+        rows: in the order of the file, which is kept. Who is called `?`, `unknown` or the like is nobody known
+            (`names.known_name`).
 
     Raises:
         InputError: there is no utterance or more than 200 000, an id comes twice, or an utterance ends before it
@@ -189,7 +191,7 @@ def build_conversation(source: Source, rows: Iterable[Row]) -> Conversation:
             raise InputError(
                 f"{source.path}, {row.place}: expected an end at {row.start} s or later, found {row.end} s"
             )
-        speaker = _shown(row.speaker) or None if row.speaker is not None else None
+        speaker = known_name(_shown(row.speaker)) if row.speaker is not None else None
         utterances.append(Utterance(name, _shown(row.text), speaker, row.start, row.end))
     if not utterances:
         raise InputError(f"{source.path}: expected at least one utterance, found none")

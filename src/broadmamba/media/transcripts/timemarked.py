@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from broadmamba.errors import InputError
+from broadmamba.media.transcripts.names import known_name
 from broadmamba.media.transcripts.rows import Row, Source, check_seconds, listed
 from broadmamba.media.transcripts.silence import is_silence
 from broadmamba.media.transcripts.words import Word, group_words, with_speakers
@@ -24,7 +25,6 @@ _LOOKED_AT = 20  # lines that decide on the format
 _LONGEST_LINE = 1000  # characters of a line that may decide
 _MOST_SPEAKERS = 1000
 _NO_WORDS = frozenset(["noise", "non-lex", "non-speech", "silence"])
-_NOBODY = frozenset(["<na>", "na", "null", "none", "unknown", "-"])
 
 
 def is_ctm(text: str) -> bool:
@@ -76,14 +76,14 @@ def rttm_rows(source: Source) -> list[Row]:
 def rttm_turns(source: Source) -> tuple[Turn, ...]:
     """Turns of an RTTM table: lines `SPEAKER recording channel start duration <NA> <NA> speaker <NA> [<NA>]`.
 
-    Lines of other types are passed over. Of several recordings in one table, the one named like the file is
-    read.
+    Lines of other types are passed over, and so are turns of nobody known (`names.known_name`). Of several
+    recordings in one table, the one named like the file is read.
 
     Raises:
         InputError: there is no turn, a line is not of this form, a time is negative, there are more than 1000
             speakers, or several recordings of which none has the file's name; the message names the line.
     """
-    return tuple(turn for _, turn in _numbered_turns(source))
+    return tuple(turn for _, turn in _numbered_turns(source) if known_name(turn.speaker))
 
 
 def _first_lines(text: str) -> list[str]:
@@ -137,7 +137,7 @@ def _is_word(fields: list[str]) -> bool:
 
 def _word(source: Source, number: int, fields: list[str]) -> Word:
     start, end = _span(source, number, fields[2], fields[3])
-    speaker = fields[7] if len(fields) > 7 and fields[7].lower() not in _NOBODY else None
+    speaker = known_name(fields[7]) if len(fields) > 7 else None
     return Word(f"line {number}", fields[4], start, end, speaker)
 
 

@@ -8,6 +8,7 @@ from itertools import groupby, pairwise
 from typing import Any, NamedTuple
 
 from broadmamba.errors import InputError
+from broadmamba.media.transcripts.names import known_name
 from broadmamba.media.transcripts.rows import Row, Source, check_name, check_seconds, check_string, listed
 from broadmamba.media.turns import Turn, speakers_of
 
@@ -86,6 +87,7 @@ def _spoken(values: Mapping[str, Any], keys: Sequence[str], where: str) -> _Spok
     speaker = None if named is None else check_name(named, f"{where}: the speaker")
     # some programs write the speaker into the text as well
     text = text.removeprefix(f"[{speaker}]:").strip()
+    speaker = known_name(speaker)
     offsets = values.get("offsets")
     if isinstance(offsets, dict):
         start, end = (_time(offsets.get(key), where) for key in ("from", "to"))
