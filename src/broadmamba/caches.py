@@ -29,6 +29,6 @@ def gather_caches() -> None:
     """
     cache = cache_folder().absolute()
     nearest = next(folder for folder in (cache, *cache.parents) if folder.exists())
-    if os.access(nearest, os.W_OK):
+    if nearest.is_dir() and os.access(nearest, os.W_OK):
         for variable, folder in _OF_LIBRARIES.items():
             os.environ.setdefault(variable, str(cache / folder))
