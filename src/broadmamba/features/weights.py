@@ -55,8 +55,8 @@ def npm_package(package: str) -> Iterator[Path]:
             "or download the package elsewhere and give its file or folder with --from"
         )
     with tempfile.TemporaryDirectory(prefix="broadmamba-") as folder:
-        command = [npm, "pack", package, "--ignore-scripts", "--silent", "--pack-destination", folder]
-        command += ["--cache", str(Path(folder) / "cache")]  # what npm keeps for itself goes with the folder
+        cache = str(Path(folder) / "cache")  # what npm keeps for itself goes with the folder
+        command = [npm, "pack", package, "--ignore-scripts", "--silent", "--cache", cache, "--pack-destination", folder]
         try:
             subprocess.run(command, check=True, capture_output=True, cwd=folder, timeout=_NPM_SECONDS)
         except subprocess.CalledProcessError as error:
