@@ -151,6 +151,20 @@ def test_a_table_of_the_longest_utterance(predict: Predict, tmp_path: Path) -> N
     assert result.code == 0 and len(result.out) < 10_000
 
 
+def test_tiers_are_chosen_by_name(predict: Predict, tmp_path: Path) -> None:
+    grid = tmp_path / "talk.TextGrid"
+    tiers = " ".join(f'"IntervalTier" "{name}" 0 1 1 0 1 "{name}"' for name in ("Ann", "notes", "Bo", "gaze"))
+    grid.write_text(f'File type = "ooTextFile"\nObject class = "TextGrid"\n0 1 <exists> 4 {tiers}')
+    result = predict(grid, "--tiers", "notes,Bo", "--tiers", "gaze", "--format", "jsonl")
+    assert result.code == 0, result.err
+    assert [json.loads(line)["text"] for line in result.out.splitlines()] == ["notes", "Bo", "gaze"]
+    result = predict(grid, "--tiers", "None")
+    assert result.code == 2 and "expected a tier 'None', found Ann, notes, Bo, gaze" in result.err
+    make_tone(tmp_path / "tone.wav")
+    result = predict(tmp_path / "tone.wav", "--tiers", "Bo")
+    assert result.code == 2 and "expected a transcript too, since tiers of one were named" in result.err
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_a_transcript_out_of_a_pipe(predict: Predict, tmp_path: Path) -> None:
     """A pipe gives its bytes once: alone, and as what is said in a recording."""

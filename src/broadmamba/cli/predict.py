@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -65,6 +66,14 @@ def predict(
             min=1, help="How many people speak, where the transcript does not say who.", show_default="found by itself"
         ),
     ] = None,
+    tiers: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[,NAME…]",
+            help="Tiers of a TextGrid or EAF file that hold speech, whatever they are called. May be repeated.",
+            show_default="found by itself",
+        ),
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes for sound and pictures.", show_default="one a core")
     ] = None,
@@ -86,13 +95,17 @@ def predict(
     if recording is None:
         if transcript is not None:
             raise InputError(f"{source}: expected a recording, since a transcript was given too, found something else")
-        prediction = _of_transcript(source, model, encoder)
+        prediction = _of_transcript(source, tiers or (), model, encoder)
     else:
+        if tiers and transcript is None:
+            raise InputError(
+                f"{source}: expected a transcript too, since tiers of one were named, found only a recording"
+            )
         from broadmamba.media.recording import Recording
         from broadmamba.media.transcripts import read_transcript
 
         Recording.open(recording).close()  # before the slow imports, so that a bad file is told at once
-        said = None if transcript is None else read_transcript(transcript)
+        said = None if transcript is None else read_transcript(transcript, tiers=tiers or ())
         from broadmamba.recognition.recording import Listening
 
         listening = Listening(transcript=said, speech_model=speech_model, language=language, speakers=speakers)
@@ -115,12 +128,14 @@ def predict(
     typer.echo(NOTICE, err=True)
 
 
-def _of_transcript(transcript: Path, model: str, encoder: str | None) -> ConversationPrediction:
+def _of_transcript(transcript: Path, tiers: Sequence[str], model: str, encoder: str | None) -> ConversationPrediction:
     from rich.console import Console
 
     from broadmamba.media.transcripts import read_transcript
 
-    conversation = read_transcript(transcript)  # before the slow imports, so that a bad file is told at once
+    conversation = read_transcript(
+        transcript, tiers=tiers
+    )  # before the slow imports, so that a bad file is told at once
     console = Console(stderr=True)
     with console.status("Loading the model …"):
         recognizer = _load(model, encoder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from broadmamba.data.conversation import Conversation
@@ -42,7 +42,7 @@ _JSON = re.compile(r'(?:\[\s*)?\{\s*["}]')
 _KNOWN = "CSV, JSONL, SRT, WebVTT, TextGrid, EAF, Whisper's JSON, CTM, RTTM or .txt with lines `Name: text`"
 
 
-def read_transcript(path: Path | str, speakers: Path | str | None = None) -> Conversation:
+def read_transcript(path: Path | str, speakers: Path | str | None = None, tiers: Sequence[str] = ()) -> Conversation:
     """Read who said what, when.
 
     Formats are CSV, JSONL, SRT, WebVTT, Praat's TextGrid, ELAN's EAF, JSON of Whisper's family, CTM, RTTM and lines
@@ -59,18 +59,22 @@ def read_transcript(path: Path | str, speakers: Path | str | None = None) -> Con
             mark or, where it is plainly text, Windows-1252.
         speakers: an RTTM file that says who spoke when. It gives speakers to the words and utterances that have
             none (`turns.speakers_of`). For a CTM file, one of the same name beside it is taken if there is one.
+        tiers: names of the tiers of a TextGrid or EAF file that hold speech, whatever they are called; without any
+            they are found (`tiers.tier_rows`). A name may also be several with commas between them.
 
     Raises:
-        InputError: a file cannot be read, is binary, holds no utterance, gives an id twice, or has a time that is
-            negative, unreadable or reversed; the message names file and line.
+        InputError: a file cannot be read, is binary, holds no utterance, gives an id twice, has a time that is
+            negative, unreadable or reversed, or lacks a tier that is asked for; the message names file and line.
     """
     path = Path(path)
     source = Source(path, read_lines(path))
     reader = _find_reader(source)
     if speakers is None and reader is ctm_rows and path.with_suffix(".rttm").is_file():
         speakers = path.with_suffix(".rttm")
+    if tiers and reader not in (textgrid_rows, eaf_rows):
+        raise InputError(f"{path}: expected a TextGrid or EAF file, since tiers of it were named, found another format")
     turns = read_turns(speakers) if speakers is not None else ()
-    source = Source(path, source.text, turns)
+    source = Source(path, source.text, turns, tuple(tiers))
     return assign_speakers(build_conversation(source, reader(source)), turns)
 
 

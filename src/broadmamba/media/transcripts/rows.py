@@ -32,11 +32,13 @@ class Source:
         path: where it was read.
         text: its whole content; lines end in a plain newline.
         turns: who spoke when, from elsewhere, for words whose speaker the file does not give.
+        tiers: names of the tiers that hold speech, where the file has tiers; none has them found.
     """
 
     path: Path
     text: str
     turns: tuple[Turn, ...] = ()
+    tiers: tuple[str, ...] = ()
 
     def where(self, line: int) -> str:
         """The file and a line (from 1), for messages."""
