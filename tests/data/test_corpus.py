@@ -358,8 +358,8 @@ def test_a_corpus_of_meld_s_size_opens_quickly(tmp_path: Path) -> None:
     made.save(tmp_path / "x")
     times = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()
         Corpus.open(tmp_path / "x")
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     shutil.rmtree(tmp_path / "x")
     assert min(times) < 0.6  # 0.13 s alone; the machine may be busy
