@@ -36,6 +36,7 @@ from broadmamba.features.audio import load_audio
 from broadmamba.features.text.encoder import TextEncoder
 from broadmamba.features.video import load_video
 from broadmamba.features.video.expression_weights import fetch_weights
+from broadmamba.media.recording import Recording
 from broadmamba.recognition.recognizer import Recognizer
 from broadmamba.recognition.recording import Listening, clear_work, predict_recording
 from corpora import LABELS, make_untaught_model
@@ -146,6 +147,12 @@ def test_the_formats_hold_the_same_for_independent_readers(
         ]
         assert [entry.label for entry in grid.getTier(speaker).entries] == [row["text"] for row in own]
         assert [entry.label for entry in grid.getTier(f"{speaker}-emotion").entries] == [row["label"] for row in own]
+        assert [float(entry.label) for entry in grid.getTier(f"{speaker}-probability").entries] == pytest.approx(
+            [row["probability"] for row in own], abs=0.0051
+        )
+    [link] = elan.get_linked_files()
+    assert (link["MEDIA_URL"], link["RELATIVE_MEDIA_URL"].startswith("../")) == (scene.path.resolve().as_uri(), True)
+    assert grid.maxTimestamp == pytest.approx(Recording.open(scene.path).duration, abs=0.001)
     assert "meeting.mp4" in (out / "report.html").read_text()
 
 

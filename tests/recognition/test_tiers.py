@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 from xml.etree import ElementTree
 
 import parselmouth
@@ -15,6 +19,7 @@ from timed_predictions import LABELS, conversations, lines, predict
 from broadmamba.data.conversation import Utterance
 from broadmamba.errors import InputError
 from broadmamba.media.transcripts import read_transcript
+from broadmamba.recognition.prediction import ConversationPrediction, UtterancePrediction
 from broadmamba.recognition.tiers import eaf_text, textgrid_text
 
 WRITERS = {"talk.TextGrid": textgrid_text, "talk.eaf": eaf_text}
@@ -65,17 +70,31 @@ def intervals_of(folder, prediction):
 @given(prediction=conversations(apart=False))
 def test_praat_reads_tiers_without_gaps_or_overlaps_and_no_text_is_lost(folder, prediction):
     tiers = intervals_of(folder, prediction)
-    for (name, said), (below, felt) in zip(tiers[::2], tiers[1::2], strict=True):
-        assert below == f"{name}-emotion"
-        assert [(a, b) for a, b, _ in said] == [(a, b) for a, b, _ in felt]
+    for (name, said), (below, felt), (last, sure) in zip(tiers[::3], tiers[1::3], tiers[2::3], strict=True):
+        assert (below, last) == (f"{name}-emotion", f"{name}-probability")
+        assert [(a, b) for a, b, _ in said] == [(a, b) for a, b, _ in felt] == [(a, b) for a, b, _ in sure]
         assert said[0][0] == 0 and said[-1][1] == tiers[0][1][-1][1]
         assert all(a < b for a, b, _ in said)
         assert [b for _, b, _ in said[:-1]] == [a for a, _, _ in said[1:]]
-    spoken = " ".join(label for _, said in tiers[::2] for _, _, label in said)
+        assert [label.count("/") for *_, label in felt] == [chance.count("/") for *_, chance in sure]
+    spoken = " ".join(label for _, said in tiers[::3] for _, _, label in said)
     wanted = " ".join(item.utterance.text for item in prediction)
     assert sorted(spoken.replace("/", " ").split()) == sorted(wanted.replace("/", " ").split())
-    felt = [label for _, felt in tiers[1::2] for _, _, label in felt if label]
+    felt = [label for _, felt in tiers[1::3] for _, _, label in felt if label]
     assert len(felt) == len({(i.utterance.speaker, i.utterance.start) for i in prediction})
+
+
+@settings(max_examples=20, deadline=None)
+@given(prediction=conversations(apart=True))
+def test_praat_reads_the_probability_of_each_emotion(folder, prediction):
+    tiers = intervals_of(folder, prediction)
+    found = sorted(
+        (start, label, chance)
+        for (_, felt), (_, sure) in zip(tiers[1::3], tiers[2::3], strict=True)
+        for (start, _, label), (*_, chance) in zip(felt, sure, strict=True)
+        if label
+    )
+    assert found == sorted((round(i.utterance.start * 1000), i.label, f"{i.probability:.2f}") for i in prediction)
 
 
 @settings(max_examples=40, deadline=None)
@@ -93,20 +112,24 @@ def test_praatio_reads_the_same_intervals_as_praat(folder, prediction):
 def test_pympi_reads_speakers_and_the_emotions_that_depend_on_them(folder, prediction):
     eaf = Eaf(str(write(folder, "talk.eaf", prediction)))
     found = []
-    for name, (aligned, references, attributes, _) in eaf.tiers.items():
+    for name, (aligned, _, attributes, _) in eaf.tiers.items():
         if "PARENT_REF" in attributes:
-            assert name == attributes["PARENT_REF"] + "-emotion"
-            assert not aligned and len(references) == len(eaf.tiers[attributes["PARENT_REF"]][0])
+            assert not aligned
             continue
-        emotions = {reference: label for reference, label, _, _ in eaf.tiers[name + "-emotion"][1].values()}
+        felt, sure = (eaf.tiers[name + suffix] for suffix in ("-emotion", "-probability"))
+        assert (felt[2]["PARENT_REF"], sure[2]["PARENT_REF"]) == (name, name + "-emotion")
+        emotions = {reference: (key, label) for key, (reference, label, *_) in felt[1].items()}
+        chances = {reference: chance for reference, chance, *_ in sure[1].values()}
+        assert len(aligned) == len(emotions) == len(chances)
         for key, (first, last, text, _) in aligned.items():
+            emotion, label = emotions[key]
             span = eaf.timeslots[first], eaf.timeslots[last]
-            found.append((attributes.get("PARTICIPANT"), text or "", *span, emotions[key]))
+            found.append((attributes.get("PARTICIPANT"), text or "", *span, label, chances[emotion]))
     wanted = [
-        (speaker, text, round(start * 1000), round(end * 1000)) for speaker, text, start, end in lines(prediction)
+        (*line[:2], *(round(time * 1000) for time in line[2:]), item.label, f"{item.probability:.2f}")
+        for line, item in zip(lines(prediction), prediction, strict=True)
     ]
-    assert [entry[:4] for entry in sorted(found, key=lambda entry: entry[2])] == wanted
-    assert {entry[4] for entry in found} == {item.label for item in prediction}
+    assert sorted(found, key=lambda entry: entry[2]) == wanted
 
 
 @settings(max_examples=40, deadline=None)
@@ -178,7 +201,17 @@ def test_control_characters_become_white_space(folder, name):
 
 
 def test_any_name_can_be_a_speakers_in_elan(folder):
-    names = ["utterances", None, "utterances-emotion", "phones", "default", "Anna-emotion", "Anna"]
+    names = [
+        "utterances",
+        None,
+        "utterances-emotion",
+        "phones",
+        "default",
+        "Anna-emotion",
+        "Anna",
+        "A",
+        "A-probability",
+    ]
     spoken = [Utterance(str(n), "hm", name, n, n + 1) for n, name in enumerate(names)]
     conversation = read_transcript(write(folder, "talk.eaf", predict(*spoken)))
     assert [u.speaker for u in conversation] == names
@@ -187,9 +220,10 @@ def test_any_name_can_be_a_speakers_in_elan(folder):
 @pytest.mark.parametrize(
     ("media", "url", "relative", "kind"),
     [
-        ("/a b/clip.mp4", "file:///a%20b/clip.mp4", "./clip.mp4", "video/mp4"),
-        ("clip ü.WAV", "./clip%20%C3%BC.WAV", "./clip%20%C3%BC.WAV", "audio/x-wav"),
-        ("../in/clip.xyz", "../in/clip.xyz", "../in/clip.xyz", "unknown"),
+        ("/a b/clip ü.mp4", "file:///a%20b/clip%20%C3%BC.mp4", "./clip ü.mp4", "video/mp4"),
+        ("clip  ü 100%.WAV", "./clip%20%20%C3%BC%20100%25.WAV", "./clip  ü 100%.WAV", "audio/x-wav"),
+        ("../in/clip&.xyz", "../in/clip%26.xyz", "../in/clip&.xyz", "unknown"),
+        ("a\udcffb\x01.wav", "./a%FFb%01.wav", "./a%FFb%01.wav", "audio/x-wav"),
     ],
 )
 def test_the_recording_is_linked(media, url, relative, kind):
@@ -197,6 +231,49 @@ def test_the_recording_is_linked(media, url, relative, kind):
     descriptor = root.find("HEADER/MEDIA_DESCRIPTOR")
     assert descriptor.attrib == {"MEDIA_URL": url, "RELATIVE_MEDIA_URL": relative, "MIME_TYPE": kind}
     assert ElementTree.fromstring(eaf_text(OVERLAPPING)).find("HEADER/MEDIA_DESCRIPTOR") is None
+
+
+def test_the_link_to_a_recording_is_absolute_and_relative(folder):
+    """As ELAN opens it: the URL unescaped, else the path from the file."""
+    sound = folder / "sounds" / "ein Lärm.wav"
+    sound.parent.mkdir()
+    sound.write_bytes(b"RIFF")
+    heard = replace(OVERLAPPING, recording=sound)
+    for media, relative in ((Path("sounds/ein Lärm.wav"), "./sounds/ein Lärm.wav"), (None, "./ein Lärm.wav")):
+        (folder / "linked.eaf").write_text(eaf_text(heard, media), encoding="utf-8")
+        [descriptor] = Eaf(str(folder / "linked.eaf")).get_linked_files()
+        assert descriptor["RELATIVE_MEDIA_URL"] == relative
+        assert Path(url2pathname(urlsplit(descriptor["MEDIA_URL"]).path)) == sound
+    assert (folder / "sounds/ein Lärm.wav").is_file()
+
+
+@pytest.mark.parametrize(("duration", "end"), [(None, 5.001), (3.0, 5.001), (60.12345, 60.123)])
+def test_a_textgrid_ends_where_the_sound_does(folder, duration, end):
+    path = write(folder, "talk.TextGrid", replace(OVERLAPPING, duration=duration))
+    grid = parselmouth.read(str(path))
+    assert parselmouth.praat.call(grid, "Get end time") == end
+    assert len(lines(read_transcript(path))) == 4
+
+
+def test_of_one_emotion_that_shares_an_interval_the_higher_probability_stands(folder):
+    first, second = predict(Utterance("1", "Oh", "Anna", 1.0, 2.0), Utterance("2", "no", "Anna", 1.0, 2.0))
+    for label, chances in (("joy", "0.91"), ("anger", "0.70 / 0.91")):
+        both = ConversationPrediction("talk", (first, replace(second, label=label, probability=0.912)), "m")
+        assert chances in eaf_text(both) and chances in textgrid_text(both)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_time_grows_with_the_file_alone(name):
+    """10 000 utterances of as many labels, which are no more work than few."""
+    utterances = (Utterance(str(n), "hm", f"S{n % 5}", n * 2.0, n * 2 + 1.5) for n in range(10_000))
+    labels = {f"label {n}": 0.5 for n in range(10_000)}
+    items = tuple(
+        UtterancePrediction(utterance, label, 0.5, labels if utterance.id == "0" else {label: 0.5}, {}, ())
+        for utterance, label in zip(utterances, labels, strict=True)
+    )
+    begin = time.process_time()
+    assert "label 9999" in WRITERS[name](ConversationPrediction("talk", items, "m"))
+    assert time.process_time() - begin < 8
 
 
 @pytest.mark.parametrize("name", WRITERS)

@@ -24,12 +24,26 @@ nasty = st.sampled_from(
         "]]>",
         "!<exists> 1 2",
         "…",
+        "sil",
+        "<unk>",
+        "A_001",
     ]
 )
 texts = st.lists(nasty | st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=12), max_size=4).map(" ".join)
 names = st.none() | st.sampled_from(
-    ["Anna", 'Jo "J" Lee', "R&D <x>", "Zoë, B.", "words", "Anna-emotion", "Anna - words"]
+    [
+        "Anna",
+        'Jo "J" Lee',
+        "R&D <x>",
+        "Zoë, B.",
+        "words",
+        "Anna-emotion",
+        "Anna-probability",
+        "Anna - words",
+        "ref@Anna",
+    ]
 )
+chances = st.floats(0.25, 1)
 milliseconds = st.integers(0, 4 * 10**8)
 
 
@@ -51,7 +65,9 @@ def conversations(draw, *, apart: bool) -> ConversationPrediction:
         position = end
         label = draw(st.sampled_from(LABELS))
         utterance = Utterance(f"u{number}", draw(texts), draw(names), start / 1000, end / 1000)
-        items.append(UtterancePrediction(utterance, label, 0.7, dict.fromkeys(LABELS, 0.25), {"text": 1.0}, ("text",)))
+        items.append(
+            UtterancePrediction(utterance, label, draw(chances), dict.fromkeys(LABELS, 0.25), {"text": 1.0}, ("text",))
+        )
     return ConversationPrediction("talk", tuple(items), "a model")
 
 

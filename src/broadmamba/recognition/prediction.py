@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from broadmamba.data.conversation import Utterance
 
@@ -40,12 +41,14 @@ class ConversationPrediction:
         conversation: the conversation's id.
         utterances: one prediction an utterance, in their order.
         model: name of the model that made them.
-        duration: of the recording that was recognised, in seconds; None where there was none or it states none.
+        recording: that was recognised, by its absolute path; None where only words were.
+        duration: of the recording in seconds; None where there is none or it states none.
     """
 
     conversation: str
     utterances: tuple[UtterancePrediction, ...]
     model: str
+    recording: Path | None = None
     duration: float | None = None
 
     def __len__(self) -> int:

@@ -96,7 +96,7 @@ def predict_recording(
     progress("Recognising", 0, 1)
     prediction = recognizer.predict(conversation, features)
     progress("Recognising", 1, 1)
-    return replace(prediction, duration=duration)
+    return replace(prediction, recording=path.resolve(), duration=duration)
 
 
 def listen(

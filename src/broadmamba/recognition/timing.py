@@ -8,8 +8,8 @@ from typing import NamedTuple
 from broadmamba.data.conversation import LATEST
 from broadmamba.recognition.prediction import ConversationPrediction, UtterancePrediction
 
-# control characters, halves of characters and what XML allows in no form
-_UNWRITABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+UNWRITABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+"""Control characters, halves of characters and what XML allows in no form."""
 
 
 class Timed(NamedTuple):
@@ -36,4 +36,4 @@ def timed(prediction: ConversationPrediction) -> list[Timed]:
 
 def one_line(text: str | None) -> str:
     """A text without line breaks, characters that cannot be written, and double white space."""
-    return " ".join(_UNWRITABLE.sub(" ", text or "").split())
+    return " ".join(UNWRITABLE.sub(" ", text or "").split())
