@@ -104,7 +104,7 @@ def test_words_in_a_script_without_spaces_and_words_that_are_not_in_the_text(rea
     segment = {"start": 0, "end": 2, "text": "你好。好", "words": words}
     assert [entry[:2] for entry in said(read([segment]))] == [("A", "你好。"), ("B", "好")]
     segment["text"] = "other"
-    assert [entry[:2] for entry in said(read([segment]))] == [("A", "你 好"), ("B", "好")]
+    assert [entry[:2] for entry in said(read([segment]))] == [("A", "你好"), ("B", "好")]
 
 
 TURNS = "SPEAKER talk 1 0 2.2 <NA> <NA> Anna <NA> <NA>\nSPEAKER talk 1 2.2 9 <NA> <NA> Bob <NA> <NA>\n"
@@ -137,9 +137,15 @@ def test_turns_give_speakers_to_words_and_to_segments_without_words(read):
         ([{"text": "a", "start": 2, "end": 1}], "segment 1: expected an end at 2.0 s or later, found 1.0 s"),
         ([{"text": "a", "start": "soon"}], "segment 1: expected a time in seconds, found 'soon'"),
         ([{"text": "a", "speaker": ["x"]}], "segment 1: the speaker is"),
-        ([{"text": "a", "words": [{"word": "a", "start": "x"}]}], "segment 1, word 1: expected a time in seconds"),
+        (
+            [{"text": "a", "words": [{"word": "a", "start": "x"}]}, {"text": "b"}],
+            "segment 1, word 1: expected a time in seconds",
+        ),
         ('{\n  "segments": [\n', "expected JSON, found something else"),
-        ('{\n  "language": "en"\n}', "expected a list of segments, found dict"),
+        (
+            '{\n  "language": "en"\n}',
+            "or utterances with times, found an object with language",
+        ),
         ('{"text": "Hi", "segments": [{"text": "\\ud800"}]}', "holds half a character"),
         ("[" + '{"segments":[' * 100_000, "expected a JSON object"),
     ],

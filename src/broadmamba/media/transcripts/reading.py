@@ -14,10 +14,10 @@ from broadmamba.media.transcripts.eaf import eaf_rows, is_eaf
 from broadmamba.media.transcripts.opening import is_stream
 from broadmamba.media.transcripts.plain import plain_rows
 from broadmamba.media.transcripts.rows import Row, Source, build_conversation
+from broadmamba.media.transcripts.speech_json import json_rows
 from broadmamba.media.transcripts.tables import csv_rows, find_delimiter, jsonl_rows
 from broadmamba.media.transcripts.textgrid import is_textgrid, textgrid_rows
 from broadmamba.media.transcripts.timemarked import ctm_rows, is_ctm, is_rttm, rttm_rows, rttm_turns
-from broadmamba.media.transcripts.whisper import is_whisper, whisper_rows
 from broadmamba.media.turns import Turn, assign_speakers
 
 _Reader = Callable[[Source], Iterable[Row]]
@@ -27,7 +27,7 @@ _BY_SUFFIX: dict[str, _Reader] = {
     ".tsv": csv_rows,
     ".jsonl": jsonl_rows,
     ".ndjson": jsonl_rows,
-    ".json": jsonl_rows,
+    ".json": json_rows,
     ".srt": srt_rows,
     ".vtt": webvtt_rows,
     ".textgrid": textgrid_rows,
@@ -39,13 +39,13 @@ _BY_SUFFIX: dict[str, _Reader] = {
 }
 _WEBVTT = re.compile(r"WEBVTT(?=\s|$)")
 _JSON = re.compile(r'(?:\[\s*)?\{\s*["}]')
-_KNOWN = "CSV, JSONL, SRT, WebVTT, TextGrid, EAF, Whisper's JSON, CTM, RTTM or .txt with lines `Name: text`"
+_KNOWN = "CSV, JSONL, SRT, WebVTT, TextGrid, EAF, JSON of speech to text, CTM, RTTM or .txt with lines `Name: text`"
 
 
 def read_transcript(path: Path | str, speakers: Path | str | None = None, tiers: Sequence[str] = ()) -> Conversation:
     """Read who said what, when.
 
-    Formats are CSV, JSONL, SRT, WebVTT, Praat's TextGrid, ELAN's EAF, JSON of Whisper's family, CTM, RTTM and lines
+    Formats are CSV, JSONL, SRT, WebVTT, Praat's TextGrid, ELAN's EAF, JSON of speech to text, CTM, RTTM and lines
     `Name: text`. The format is found by content first (a header, JSON objects, time spans, a known table header),
     then by the file's suffix. Ids that the file does not give are `<file name>_<n>`, n from 1. The order of the file
     is kept; what has tiers or single words is put in the order in which it begins.
@@ -96,7 +96,7 @@ def _find_reader(source: Source) -> _Reader:
     if found is not None:
         return found
     # one known column could be the first line of a talk, two are a header
-    if named not in (csv_rows, jsonl_rows, textgrid_rows, eaf_rows):
+    if named not in (csv_rows, jsonl_rows, json_rows, textgrid_rows, eaf_rows):
         if has_timing(source.text):
             return srt_rows
         if find_delimiter(source.text)[1] >= 2:
@@ -118,7 +118,7 @@ def _reader_of_content(content: str) -> _Reader | None:
     if _WEBVTT.match(content):
         return webvtt_rows
     if _JSON.match(content):
-        return whisper_rows if is_whisper(content) else jsonl_rows
+        return json_rows
     if is_textgrid(content):
         return textgrid_rows
     if is_eaf(content):

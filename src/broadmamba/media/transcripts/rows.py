@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -160,6 +161,22 @@ def listed(names: Iterable[str]) -> str:
     """The first twelve names, each cut and on one line, for a message."""
     first = list(islice(names, 13))
     return ", ".join([" ".join(name[:30].split()) for name in first[:12]] + ["…"] * (len(first) > 12))
+
+
+def with_ends(rows: Iterable[Row]) -> list[Row]:
+    """The rows; one that has a start and no end goes on until the next start after its own, as captions do.
+
+    The last one's end stays unknown.
+    """
+    rows = list(rows)
+    starts = sorted({row.start for row in rows if row.start is not None})
+    ended: list[Row] = []
+    for row in rows:
+        if row.start is not None and row.end is None:
+            following = bisect_right(starts, row.start)
+            row = replace(row, end=starts[following] if following < len(starts) else None)
+        ended.append(row)
+    return ended
 
 
 def build_conversation(source: Source, rows: Iterable[Row]) -> Conversation:

@@ -1,8 +1,9 @@
-"""Words with times become utterances: at pauses, and where the speaker changes."""
+"""Words with times become utterances: at pauses, and where the speaker changes; and how words are joined."""
 
 from __future__ import annotations
 
 import heapq
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,18 +15,49 @@ PAUSE = 0.5
 """Silence of one speaker, in seconds, that ends an utterance if it is longer."""
 
 _MOST_WORDS = 500_000
+_WITHOUT_BLANKS = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+    "\uff00-\uffef\U00020000-\U0003ffff]"
+)
 _DECIMALS = 6  # of a second; a start and a duration that were added are off by less
 
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word as it was spoken; `place` is where in the file, such as `line 3`."""
+    """A word as it was spoken.
+
+    Attributes:
+        place: where in the file, such as `line 3`.
+        text: without white space around it.
+        start: seconds.
+        end: seconds.
+        speaker: None where nobody knows.
+        before: what parts it from the word before, where the file says so; None leaves that to `join_words`.
+    """
 
     place: str
     text: str
     start: float
     end: float
     speaker: str | None = None
+    before: str | None = None
+
+
+def join_words(words: Iterable[tuple[str, str | None]]) -> str:
+    """The text of words, each with what parts it from the one before.
+
+    None is a blank, but nothing between two characters of scripts that are written without blanks (Chinese, Japanese,
+    Thai, Lao, Khmer and Burmese).
+    """
+    joined: list[str] = []
+    last = ""
+    for word, before in words:
+        if joined:
+            together = _WITHOUT_BLANKS.fullmatch(last) and _WITHOUT_BLANKS.match(word)
+            joined.append(before if before is not None else "" if together else " ")
+        joined.append(word)
+        last = word[-1:] or last
+    return "".join(joined).strip()
 
 
 def with_speakers(source: Source, words: Sequence[Word]) -> list[Word]:
@@ -73,7 +105,7 @@ def _interrupted(current: list[Word], word: Word, said: _Said) -> bool:
 def _row(words: list[Word]) -> Row:
     return Row(
         words[0].place,
-        " ".join(word.text for word in words),
+        join_words((word.text, word.before) for word in words),
         words[0].speaker,
         words[0].start,
         max(word.end for word in words),
