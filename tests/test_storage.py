@@ -367,3 +367,65 @@ def test_an_output_never_replaces_what_is_read(tmp_path: Path) -> None:
             storage.refuse_replacing([tmp_path / "fine", output], inputs)
     storage.refuse_replacing([tmp_path, tmp_path / "corpus2", tmp_path / "new" / "corpus", Path("minilm")], inputs)
     storage.refuse_replacing([corpus, corpus / "b.vtt"], [corpus / "a.vtt"])
+def write_header(path: Path, header: bytes, content: bytes = b"") -> Path:
+    """A file of the published safetensors layout: the header's length, the header, the content."""
+    path.write_bytes(len(header).to_bytes(8, "little") + header + content)
+    return path
+
+
+def entry(dtype: str, shape: list[int], first: int, last: int) -> dict[str, object]:
+    return {"dtype": dtype, "shape": shape, "data_offsets": [first, last]}
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"a": entry("F32", [2], 0, 8), "b": entry("F32", [2], 4, 12)},  # overlap
+        {"a": entry("F32", [-1], 0, 8)},
+        {"a": entry("F32", [3], 0, 8)},
+        {"a": entry("F32", [2**62, 2**62], 0, 8)},
+        {"a": entry("F32", [2], 0, 2**70)},
+        {"a": entry("F4", [2], 0, 8)},
+        {"a": entry("BF16", [4], 0, 8)},
+        {"a": []},
+        [],
+    ],
+)
+def test_tensors_that_cannot_be_are_refused(tmp_path: Path, header: object) -> None:
+    path = write_header(tmp_path / "x.safetensors", json.dumps(header).encode(), bytes(8))
+    with pytest.raises(InputError, match=r"x\.safetensors") as caught:
+        storage.map_arrays(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_list_of_tensors_of_many_megabytes_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    with path.open("wb") as file:
+        file.write((2**24 + 8).to_bytes(8, "little"))
+        file.truncate(2**25)
+    with pytest.raises(InputError, match="its list of tensors has 16777224 bytes, expected at most 16777216"):
+        storage.map_arrays(path)
+
+
+def test_more_arrays_than_a_system_allows_maps(tmp_path: Path) -> None:
+    limit = Path("/proc/sys/vm/max_map_count")
+    count = min(int(limit.read_text()), 70_000) if limit.exists() else 1000
+    header = {f"a{i}": entry("U8", [1], i, i + 1) for i in range(count)}
+    path = write_header(tmp_path / "x.safetensors", json.dumps(header).encode(), bytes(i % 256 for i in range(count)))
+    arrays = storage.map_arrays(path)
+    assert len(arrays) == count == len(storage.tensor_sizes(path))
+    assert all(arrays[f"a{i}"].tolist() == [i % 256] for i in range(0, count, 999))
+
+
+def test_sizes_are_told_of_types_that_numpy_lacks(tmp_path: Path) -> None:
+    header = {"a": entry("BF16", [2, 3], 0, 12), "b": entry("F32", [], 12, 16), "c": entry("F32", [0, 4], 16, 16)}
+    path = write_header(tmp_path / "x.safetensors", json.dumps(header).encode(), bytes(16))
+    assert storage.tensor_sizes(path) == {"a": 6, "b": 1, "c": 0}
+
+
+def test_json_beyond_a_limit_is_not_read(tmp_path: Path) -> None:
+    storage.write_json(tmp_path / "x.json", [1, 2])
+    size = (tmp_path / "x.json").stat().st_size
+    assert storage.read_json(tmp_path / "x.json", most=size) == [1, 2]
+    with pytest.raises(InputError, match=f"has {size} bytes, expected at most {size - 1}"):
+        storage.read_json(tmp_path / "x.json", most=size - 1)

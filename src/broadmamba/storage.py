@@ -10,6 +10,7 @@ import csv
 import hashlib
 import io
 import json
+import math
 import os
 import re
 import secrets
@@ -292,13 +293,19 @@ def _cell(value: object) -> object:
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
-def read_json(path: Path | str) -> Any:
+def read_json(path: Path | str, most: int | None = None) -> Any:
     """Read a JSON file.
 
+    Args:
+        path: of the file.
+        most: bytes that it may have, for a file that others made.
+
     Raises:
-        InputError: the file is missing, empty, not UTF-8 or not JSON.
+        InputError: the file is missing, empty, too large, not UTF-8 or not JSON.
     """
     path = Path(path)
+    if most is not None and path.is_file() and (size := path.stat().st_size) > most:
+        raise InputError(f"{path}: the file has {size} bytes, expected at most {most}")
     text = read_text(path)
     try:
         return json.loads(text)
@@ -382,6 +389,9 @@ def save_arrays(path: Path | str, arrays: Mapping[str, NDArray[Any]]) -> None:
 
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U8": "|u1", "BOOL": "|b1"}
 
+_LONGEST_HEADER = 2**24
+"""Bytes: more than the list of any real model's tensors has; a longer one takes gigabytes to be read."""
+
 
 def map_arrays(path: Path | str) -> dict[str, NDArray[Any]]:
     """Open the arrays of a safetensors file without reading them: they are mapped into memory, read-only.
@@ -389,28 +399,49 @@ def map_arrays(path: Path | str) -> dict[str, NDArray[Any]]:
     Raises:
         InputError: the file is missing, truncated or not safetensors.
     """
+    path = Path(path)
+    header, start = _tensor_header(path)
+    for name, entry in header.items():
+        if entry["dtype"] not in _DTYPES:
+            raise InputError(f"{path}: tensor {name!r} is {entry['dtype']}, expected one of {', '.join(_DTYPES)}")
+    content = np.memmap(path, dtype=np.uint8, mode="r")  # one for all: a system allows a process some ten thousand
+    arrays: dict[str, NDArray[Any]] = {}
+    try:
+        for name, entry in sorted(header.items()):
+            first, last = entry["data_offsets"]
+            values = content[start + first : start + last].view(_DTYPES[entry["dtype"]])
+            arrays[name] = values.reshape(tuple(entry["shape"]))
+    except (ValueError, TypeError) as error:  # such as no rows of more columns than can be counted
+        raise InputError(f"{path}: expected a whole safetensors file, found a damaged one ({error})") from None
+    return arrays
+
+
+def tensor_sizes(path: Path | str) -> dict[str, int]:
+    """How many numbers each tensor of a safetensors file has, of whichever type.
+
+    Raises:
+        InputError: the file is missing, truncated or not safetensors.
+    """
+    header, _ = _tensor_header(Path(path))
+    return {name: math.prod(entry["shape"]) for name, entry in header.items()}
+
+
+def _tensor_header(path: Path) -> tuple[dict[str, Any], int]:
+    """The entries of a safetensors file's tensors, and where in the file their content starts."""
     from safetensors import SafetensorError, safe_open
 
-    path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: there is no such file")
     try:
-        with safe_open(path, framework="numpy") as checked:  # checks the header against the file's length
-            names = set(checked.keys())
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if length > _LONGEST_HEADER and length <= path.stat().st_size:
+                raise InputError(
+                    f"{path}: its list of tensors has {length} bytes, expected at most {_LONGEST_HEADER}"
+                )
+            with safe_open(path, framework="numpy"):  # checks the header against the file's length
+                header = json.loads(file.read(length))
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"{path}: expected a whole safetensors file, found a damaged one ({error})") from None
-    with path.open("rb") as file:
-        start = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(start))
-    arrays: dict[str, NDArray[Any]] = {}
-    for name in sorted(names):
-        entry = header[name]
-        if entry["dtype"] not in _DTYPES:
-            raise InputError(f"{path}: tensor {name!r} is {entry['dtype']}, expected one of {', '.join(_DTYPES)}")
-        shape = tuple(entry["shape"])
-        if 0 in shape:
-            arrays[name] = np.empty(shape, dtype=_DTYPES[entry["dtype"]])
-        else:
-            offset = 8 + start + entry["data_offsets"][0]
-            arrays[name] = np.memmap(path, dtype=_DTYPES[entry["dtype"]], mode="r", offset=offset, shape=shape)
-    return arrays
+    header.pop("__metadata__", None)
+    return header, 8 + length
