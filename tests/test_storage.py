@@ -367,6 +367,8 @@ def test_an_output_never_replaces_what_is_read(tmp_path: Path) -> None:
             storage.refuse_replacing([tmp_path / "fine", output], inputs)
     storage.refuse_replacing([tmp_path, tmp_path / "corpus2", tmp_path / "new" / "corpus", Path("minilm")], inputs)
     storage.refuse_replacing([corpus, corpus / "b.vtt"], [corpus / "a.vtt"])
+
+
 def write_header(path: Path, header: bytes, content: bytes = b"") -> Path:
     """A file of the published safetensors layout: the header's length, the header, the content."""
     path.write_bytes(len(header).to_bytes(8, "little") + header + content)

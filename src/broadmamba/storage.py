@@ -436,9 +436,7 @@ def _tensor_header(path: Path) -> tuple[dict[str, Any], int]:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             if length > _LONGEST_HEADER and length <= path.stat().st_size:
-                raise InputError(
-                    f"{path}: its list of tensors has {length} bytes, expected at most {_LONGEST_HEADER}"
-                )
+                raise InputError(f"{path}: its list of tensors has {length} bytes, expected at most {_LONGEST_HEADER}")
             with safe_open(path, framework="numpy"):  # checks the header against the file's length
                 header = json.loads(file.read(length))
     except (SafetensorError, OSError, ValueError) as error:

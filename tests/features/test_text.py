@@ -182,7 +182,7 @@ def test_weights_of_another_sum_are_refused(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    absent = PackagedEncoder("absent-encoder", "absent_encoder", "model", "", "")
+    absent = PackagedEncoder("absent-encoder", "absent_encoder", "model", "", "", "")
     monkeypatch.setitem(KNOWN_ENCODERS, "absent", absent)
     with pytest.raises(MissingExtraError, match="pip install absent-encoder"):
         TextEncoder.load("absent")
@@ -263,7 +263,7 @@ def damage_config(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (damage_truncate, "cannot be loaded"),
+        (damage_truncate, "expected a whole safetensors file"),
         (damage_drop_a_layer, r"the weights lack \d+ tensors of the model, such as 'encoder.layer.2"),
         (damage_pickle_only, "expected the weights in model.safetensors"),
         (damage_tokenizer, "cannot be loaded"),

@@ -84,7 +84,8 @@ class PassageEncoder(nn.Module):
 
     def __init__(self, config: TokenConfig, colon: bool) -> None:
         super().__init__()
-        files = load_encoder_files(config.encoder)
+        # the settings may be those of a model folder that others made
+        files = load_encoder_files(config.encoder, named_by_file=True)
         model, tokenizer = files.model, files.tokenizer
         kind = model.config.model_type
         if kind not in BUILDS or getattr(model.config, "position_embedding_type", "absolute") != "absolute":

@@ -134,12 +134,12 @@ def add_text_feature(
     encoder = TextEncoder.load(source, pooling)
     if name:
         encoder = encoder.named(name)
-    if has_feature(corpus, encoder.spec):
+    if has_feature(corpus, encoder.spec, encoder.weights):
         _tell_present(corpus, encoder.spec)
         return
     with progress_bar("Encoding texts") as advance:
         extended = extract_text(corpus, encoder, batch_size, advance)
-    rows = len(extended.features[encoder.spec.name].values)
+    rows = int((~extended.features[encoder.spec.name].missing()).sum())
     typer.echo(f"{corpus.path}: added {encoder.spec.describe()} for {rows} utterances", err=True)
 
 

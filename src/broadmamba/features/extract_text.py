@@ -40,11 +40,11 @@ def extract_text(
         The corpus with the feature.
 
     Raises:
-        InputError: the corpus is not on disk, or has another feature of that name.
+        InputError: the corpus is not on disk, has another feature of that name, or the encoder gives no numbers.
     """
     if corpus.path is None:
         raise InputError(f"corpus {corpus.name!r} is only in memory; save it before adding a text feature")
-    if has_feature(corpus, encoder.spec):
+    if has_feature(corpus, encoder.spec, encoder.weights):
         return corpus
     needed = [passage for conversation in corpus.conversations for passage in encoder.reading.passages(conversation)]
     passages = sorted(set(needed), key=lambda passage: (-sum(map(len, passage.turns)), passage.turns, passage.scored))
@@ -68,7 +68,13 @@ def extract_text(
         else:
             advance(len(part))
         rows |= zip(part, np.split(values, np.cumsum(sizes)[:-1]), strict=True)
-    extended = corpus.add_feature(Feature(encoder.spec, np.concatenate([rows[passage] for passage in needed])))
+    values = np.concatenate([rows[passage] for passage in needed])
+    try:
+        encoder.tell_missing(values)
+    except InputError:
+        store.clear()
+        raise
+    extended = corpus.add_feature(Feature(encoder.spec, values))
     store.clear()
     return extended
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +23,14 @@ from broadmamba.features.text.pooling import POOLINGS
 from broadmamba.features.text.tokens import TOKENS, TokenIds, TurnTokens, pad, token_limit, turn_mask
 from broadmamba.features.text.tuned import is_tuned, load_tuned
 
+_log = logging.getLogger(__name__)
+
+KNOWN_BY_WEIGHTS = (
+    ", which is of an earlier version, when an encoder was known by its weights alone: extract the feature again, and "
+    "train models on it again"
+)
+"""What to do where a feature has the SHA-256 of an encoder's weights in place of all that decides its numbers."""
+
 _TOKENS_A_BATCH = 4096
 """Padded tokens encoded at once: long texts go in smaller batches, so that memory stays bounded."""
 
@@ -34,16 +43,20 @@ class TextEncoder:
         spec: of the feature that it makes.
         reading: how much of a conversation it reads with an utterance; a frozen encoder reads each alone.
         limit: tokens that it reads, special ones included; the rest of a longer text is left out.
+        weights: SHA-256 of its weights alone.
     """
 
     spec: FeatureSpec
     reading: Reading
     limit: int
+    weights: str
     _tokens: TurnTokens
     _model: Any
 
     @classmethod
-    def load(cls, source: str = "minilm", pooling: str = "mean", base: str | None = None) -> TextEncoder:
+    def load(
+        cls, source: str = "minilm", pooling: str = "mean", base: str | None = None, *, named_by_file: bool = False
+    ) -> TextEncoder:
         """Load an encoder.
 
         Args:
@@ -52,16 +65,19 @@ class TextEncoder:
             pooling: how tokens become one row, a name of `pooling.POOLINGS`, or `tokens`: a row is then the ids of
                 the first `TOKENS` tokens, without special ones, and padding after them.
             base: of a fine-tuned encoder, the encoder it began as, where it cannot be found by itself.
+            named_by_file: whether it is not the user who named it, see `load_encoder_files`.
 
         Raises:
-            InputError: unknown source or pooling, damaged files, or weights of another SHA-256.
+            InputError: unknown source or pooling, damaged files, weights of another SHA-256, or no encoder of texts.
         """
         if pooling not in (known := [*POOLINGS, TOKEN_IDS]):
             raise InputError(f"unknown pooling {pooling!r}; known are {', '.join(known)}{near(pooling, known)}")
         tuned = is_tuned(source)
         if tuned and pooling == TOKEN_IDS:
             raise InputError(f"{source}: was fine-tuned on whole passages; take token ids of the encoder it began as")
-        files, reading = load_tuned(source, base) if tuned else (load_encoder_files(source), Reading())
+        files, reading = (
+            load_tuned(source, base) if tuned else (load_encoder_files(source, named_by_file=named_by_file), Reading())
+        )
         if reading.context and pooling == "cls":
             raise InputError(f"{source}: reads several turns at once, which have one first token; pool by mean instead")
         spec = FeatureSpec(
@@ -74,9 +90,13 @@ class TextEncoder:
             licence=files.licence,
             trained_on_labels=tuned,
         )
-        tokens = TurnTokens(files.tokenizer)
-        encoder = cls(spec, reading, token_limit(files.tokenizer, files.model), tokens, files.model)
-        width = TOKENS if spec.ids else encoder._rows([([0], [0])], [1])[0].shape[1]
+        try:
+            tokens = TurnTokens(files.tokenizer)
+            limit = token_limit(files.tokenizer, files.model)
+            encoder = cls(spec, reading, limit, files.weights, tokens, files.model)
+            width = TOKENS if spec.ids else encoder._rows([([0], [0])], [1])[0].shape[1]
+        except InputError as error:
+            raise InputError(f"{source}: {error}") from None
         return replace(encoder, spec=replace(spec, width=width))
 
     @classmethod
@@ -103,6 +123,7 @@ class TextEncoder:
         if (encoder.spec.sha256, encoder.spec.width) != (spec.sha256, spec.width):
             raise IncompatibleError(
                 f"the text encoder {source} makes {encoder.spec.describe()}, expected {spec.describe()}"
+                f"{KNOWN_BY_WEIGHTS if encoder.weights == spec.sha256 else ''}"
             )
         return encoder
 
@@ -117,8 +138,27 @@ class TextEncoder:
         return replace(self, spec=replace(self.spec, name=name))
 
     def encode_conversation(self, conversation: Conversation) -> NDArray[np.float32]:
-        """One row for each utterance of a conversation: (utterances, width)."""
-        return self._together(self.encode_passages(self.reading.passages(conversation)))
+        """One row for each utterance of a conversation: (utterances, width); those that are missing are told.
+
+        Raises:
+            InputError: the encoder gives no numbers at all.
+        """
+        values = self._together(self.encode_passages(self.reading.passages(conversation)))
+        self.tell_missing(values)
+        return values
+
+    def tell_missing(self, values: NDArray[np.float32]) -> None:
+        """Tell how many rows are missing.
+
+        Raises:
+            InputError: all of them are.
+        """
+        missing = int(np.isnan(values).all(axis=1).sum())
+        told = f"the text encoder {self.spec.describe()} gives no numbers for {missing} of {len(values)} utterances"
+        if missing and missing == len(values):
+            raise InputError(f"{told}: its weights are damaged or too large")
+        if missing:
+            _log.warning("%s, in which the text is missing", told)
 
     def encode(
         self,
@@ -150,7 +190,8 @@ class TextEncoder:
             progress: called after each batch with how many passages it had.
 
         Returns:
-            For each passage (scored, width), a row for each of its scored turns.
+            For each passage (scored, width), a row for each of its scored turns; NaN throughout where the encoder
+            gives values that are no numbers.
         """
         if self.spec.ids:
             if progress:
@@ -175,18 +216,28 @@ class TextEncoder:
 
     @torch.inference_mode()
     def _rows(self, tokens: Sequence[TokenIds], scored: Sequence[int]) -> list[Tensor]:
-        """(scored, width) for each passage."""
+        """(scored, width) for each passage; a row with values that are no numbers is NaN throughout."""
         ids, mask = pad([ids for ids, _ in tokens], self._tokens.padding)
-        output = self._model(input_ids=ids, attention_mask=mask.long(), output_hidden_states=True)
+        try:
+            output = self._model(input_ids=ids, attention_mask=mask.long(), output_hidden_states=True)
+            states = tuple(output.hidden_states)
+        except Exception as error:  # of a model that is none of texts, or has a table too small for its settings
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise InputError(
+                f"the text encoder {self.spec.name} cannot read {ids.shape[1]} tokens at once ({reason})"
+            ) from None
         pool = POOLINGS[self.spec.pooling]
         if all(owners[-1] == 0 for _, owners in tokens):  # one turn each, nearly always: all at once
-            return list(pool(output.hidden_states, mask).unsqueeze(1))
+            return list(_whole_or_missing(pool(states, mask)).unsqueeze(1))
         rows = []
         for i, ((_, owners), count) in enumerate(zip(tokens, scored, strict=True)):
             turns = turn_mask(owners, ids.shape[1])[-count:]
-            states = [layer[i].expand(count, -1, -1) for layer in output.hidden_states]
-            rows.append(pool(states, turns))
+            rows.append(_whole_or_missing(pool([layer[i].expand(count, -1, -1) for layer in states], turns)))
         return rows
+
+
+def _whole_or_missing(rows: Tensor) -> Tensor:
+    return rows.masked_fill(~rows.isfinite().all(dim=1, keepdim=True), torch.nan)
 
 
 def _batches(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:

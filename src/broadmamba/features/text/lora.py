@@ -85,7 +85,10 @@ def merge(encoder: nn.Module, arrays: Mapping[str, NDArray[np.float32]]) -> None
         raise InputError(f"the encoder has no layer {odd[0]}")
     for name in sorted(learnt):
         layer = layers[name]
-        A, B = (torch.from_numpy(np.array(arrays[f"{name}.{part}"])) for part in ("A", "B"))
+        found = [arrays[f"{name}.{part}"] for part in ("A", "B")]
+        if odd := [str(values.dtype) for values in found if values.dtype != np.float32]:
+            raise InputError(f"the addition to {name} is of {odd[0]}, expected float32")
+        A, B = (torch.from_numpy(np.array(values)) for values in found)
         if A.ndim != 2 or B.ndim != 2 or (B.shape[0], A.shape[1]) != layer.weight.shape or A.shape[0] != B.shape[1]:
             raise InputError(
                 f"the addition to {name} is {tuple(B.shape)} times {tuple(A.shape)}, "
@@ -95,6 +98,8 @@ def merge(encoder: nn.Module, arrays: Mapping[str, NDArray[np.float32]]) -> None
             raise InputError(f"the addition to {name} has values that are no numbers")
         with torch.no_grad():
             layer.weight += SCALE * (B @ A)
+        if not layer.weight.isfinite().all():
+            raise InputError(f"the addition to {name} is too large")
 
 
 def _linear_layers(encoder: nn.Module) -> Iterator[tuple[str, nn.Linear]]:

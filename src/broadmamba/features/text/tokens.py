@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from broadmamba.errors import InputError
 from broadmamba.features.text.passages import Passage
 
 TokenIds = tuple[list[int], list[int]]
@@ -83,7 +84,11 @@ def turn_mask(owners: Sequence[int], length: int) -> Tensor:
 
 
 def token_limit(tokenizer: Any, model: Any) -> int:
-    """How many tokens the encoder reads: what tokenizer, configuration and position table all allow."""
+    """How many tokens the encoder reads: what tokenizer, configuration and position table all allow.
+
+    Raises:
+        InputError: not even one besides the special tokens.
+    """
     limits: list[int] = [
         tokenizer.model_max_length,
         getattr(model.config, "max_position_embeddings", None) or 512,
@@ -92,15 +97,27 @@ def token_limit(tokenizer: Any, model: Any) -> int:
         if name.endswith("position_embeddings") and isinstance(table, torch.nn.Embedding):
             unused = 0 if table.padding_idx is None else table.padding_idx + 1  # RoBERTa counts from there
             limits.append(table.num_embeddings - unused)
-    return min(limits)
+    special = sum(map(len, _special_tokens(tokenizer)))
+    if not all(isinstance(limit, (int, float)) and limit > special for limit in limits):
+        raise InputError(f"expected an encoder that reads more than its {special} special tokens, found {limits}")
+    return int(min(limits))
 
 
 def _special_tokens(tokenizer: Any) -> tuple[list[int], list[int]]:
-    """What the tokenizer puts before and after a text."""
-    inner: list[int] = tokenizer("a", add_special_tokens=False, padding=False)["input_ids"]
-    whole: list[int] = tokenizer("a", padding=False)["input_ids"]
-    start = next(i for i in range(len(whole)) if whole[i : i + len(inner)] == inner)
-    return whole[:start], whole[start + len(inner) :]
+    """What the tokenizer puts before and after a text.
+
+    Raises:
+        InputError: it puts something else in place of the text.
+    """
+    for text in ("a", *sorted(tokenizer.get_vocab())):  # some vocabularies have no letters
+        inner: list[int] = tokenizer(text, add_special_tokens=False, padding=False)["input_ids"]
+        whole: list[int] = tokenizer(text, padding=False)["input_ids"]
+        if inner:
+            break
+    for start in range(len(whole)):
+        if inner and whole[start : start + len(inner)] == inner:
+            return whole[:start], whole[start + len(inner) :]
+    raise InputError("expected a tokenizer that puts special tokens before and after a text, found another")
 
 
 def _cap(lengths: Sequence[int], room: int) -> int:

@@ -105,10 +105,12 @@ def load_tuned(folder: str | Path, base: str | None = None) -> tuple[EncoderFile
     except (InputError, KeyError, TypeError) as error:
         raise InputError(f"{folder}: no whole fine-tuned text encoder ({error})") from None
     known = next((name for name, encoder in KNOWN_ENCODERS.items() if encoder.sha256 == expected), None)
-    files = load_encoder_files(base or known or source)
+    files = load_encoder_files(base or known or source, named_by_file=base is None)
     if files.sha256 != expected:
+        earlier = ", of an earlier version, when an encoder was known by its weights alone; fine-tune it again"
         raise IncompatibleError(
             f"{folder}: began as an encoder with SHA-256 {expected[:12]}…, {base or source} has {files.sha256[:12]}…"
+            f"{earlier if files.weights == expected else ''}"
         )
     try:
         merge(files.model, learnt)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from broadmamba.caches import cache_folder
 from broadmamba.errors import InputError, MissingExtraError
 from broadmamba.features.weights import arrays_sha256, npm_package, read_package
-from broadmamba.storage import map_arrays, save_arrays
+from broadmamba.storage import exclusive, map_arrays, save_arrays
 
 PACKAGE_VERSION = "1.7.15"
 PACKAGE = f"@vladmandic/face-api@{PACKAGE_VERSION}"
@@ -48,11 +48,12 @@ def fetch_weights(source: Path | None = None) -> Path:
     Raises:
         InputError: the package cannot be had or read, is another one, or the cache cannot be written.
     """
-    with npm_package(PACKAGE) if source is None else nullcontext(source) as package:
-        contents = read_package(package, _CHECKSUMS)
-    weights = converted(json.loads(contents[_MANIFEST])[0]["weights"], contents[_QUANTISED])
-    save_arrays(_cached(), weights)
-    load_weights()
+    with exclusive(cache_folder(), "fetches weights"):
+        with npm_package(PACKAGE) if source is None else nullcontext(source) as package:
+            contents = read_package(package, _CHECKSUMS)
+        weights = converted(json.loads(contents[_MANIFEST])[0]["weights"], contents[_QUANTISED])
+        save_arrays(_cached(), weights)
+        load_weights()
     return _cached()
 
 
