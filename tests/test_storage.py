@@ -415,7 +415,7 @@ def test_more_arrays_than_a_system_allows_maps(tmp_path: Path) -> None:
     header = {f"a{i}": entry("U8", [1], i, i + 1) for i in range(count)}
     path = write_header(tmp_path / "x.safetensors", json.dumps(header).encode(), bytes(i % 256 for i in range(count)))
     arrays = storage.map_arrays(path)
-    assert len(arrays) == count == len(storage.tensor_sizes(path))
+    assert len(arrays) == count
     assert all(arrays[f"a{i}"].tolist() == [i % 256] for i in range(0, count, 999))
 
 
