@@ -31,6 +31,12 @@ def predict(
         Path | None,
         typer.Option(help="What is said in the recording.", show_default="heard by --speech-model"),
     ] = None,
+    encoding: Annotated[
+        str | None,
+        typer.Option(
+            help="Encoding of the transcript, such as cp1251, gb18030 or mac_roman.", show_default="found where sure"
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -95,7 +101,7 @@ def predict(
     if recording is None:
         if transcript is not None:
             raise InputError(f"{source}: expected a recording, since a transcript was given too, found something else")
-        prediction = _of_transcript(source, tiers or (), model, encoder)
+        prediction = _of_transcript(source, encoding, tiers or (), model, encoder)
     else:
         if tiers and transcript is None:
             raise InputError(
@@ -105,7 +111,7 @@ def predict(
         from broadmamba.media.transcripts import read_transcript
 
         Recording.open(recording).close()  # before the slow imports, so that a bad file is told at once
-        said = None if transcript is None else read_transcript(transcript, tiers=tiers or ())
+        said = None if transcript is None else read_transcript(transcript, tiers=tiers or (), encoding=encoding)
         from broadmamba.recognition.recording import Listening
 
         listening = Listening(transcript=said, speech_model=speech_model, language=language, speakers=speakers)
@@ -128,14 +134,15 @@ def predict(
     typer.echo(NOTICE, err=True)
 
 
-def _of_transcript(transcript: Path, tiers: Sequence[str], model: str, encoder: str | None) -> ConversationPrediction:
+def _of_transcript(
+    transcript: Path, encoding: str | None, tiers: Sequence[str], model: str, encoder: str | None
+) -> ConversationPrediction:
     from rich.console import Console
 
     from broadmamba.media.transcripts import read_transcript
 
-    conversation = read_transcript(
-        transcript, tiers=tiers
-    )  # before the slow imports, so that a bad file is told at once
+    # before the slow imports, so that a bad file is told at once
+    conversation = read_transcript(transcript, tiers=tiers, encoding=encoding)
     console = Console(stderr=True)
     with console.status("Loading the model …"):
         recognizer = _load(model, encoder)

@@ -42,7 +42,13 @@ _JSON = re.compile(r'(?:\[\s*)?\{\s*["}]')
 _KNOWN = "CSV, JSONL, SRT, WebVTT, TextGrid, EAF, JSON of speech to text, CTM, RTTM or .txt with lines `Name: text`"
 
 
-def read_transcript(path: Path | str, speakers: Path | str | None = None, tiers: Sequence[str] = ()) -> Conversation:
+def read_transcript(
+    path: Path | str,
+    speakers: Path | str | None = None,
+    tiers: Sequence[str] = (),
+    *,
+    encoding: str | None = None,
+) -> Conversation:
     """Read who said what, when.
 
     Formats are CSV, JSONL, SRT, WebVTT, Praat's TextGrid, ELAN's EAF, JSON of speech to text, CTM, RTTM and lines
@@ -55,37 +61,42 @@ def read_transcript(path: Path | str, speakers: Path | str | None = None, tiers:
     or names gives an utterance each, all with the cue's times; a cue without text is an utterance of no characters.
 
     Args:
-        path: of a file or a pipe, which is read once; `-` is the standard input. UTF-8, UTF-16 with a byte-order
-            mark or, where it is plainly text, Windows-1252.
+        path: of a file or a pipe, which is read once; `-` is the standard input.
         speakers: an RTTM file that says who spoke when. It gives speakers to the words and utterances that have
             none (`turns.speakers_of`). For a CTM file, one of the same name beside it is taken if there is one.
         tiers: names of the tiers of a TextGrid or EAF file that hold speech, whatever they are called; without any
             they are found (`tiers.tier_rows`). A name may also be several with commas between them.
+        encoding: of the file, such as `cp1251`; None finds out (`decoding.read_lines`).
 
     Raises:
-        InputError: a file cannot be read, is binary, holds no utterance, gives an id twice, has a time that is
-            negative, unreadable or reversed, or lacks a tier that is asked for; the message names file and line.
+        InputError: a file cannot be read, is binary, is in an encoding that nobody can be sure of, holds no utterance,
+            gives an id twice, has a time that is negative, unreadable or reversed, or lacks a tier that is asked for;
+            the message names file and line.
     """
     path = Path(path)
-    source = Source(path, read_lines(path))
+    source = Source(path, read_lines(path, encoding))
     reader = _find_reader(source)
     if speakers is None and reader is ctm_rows and path.with_suffix(".rttm").is_file():
         speakers = path.with_suffix(".rttm")
     if tiers and reader not in (textgrid_rows, eaf_rows):
         raise InputError(f"{path}: expected a TextGrid or EAF file, since tiers of it were named, found another format")
-    turns = read_turns(speakers) if speakers is not None else ()
+    turns = read_turns(speakers, encoding=encoding) if speakers is not None else ()
     source = Source(path, source.text, turns, tuple(tiers))
     return assign_speakers(build_conversation(source, reader(source)), turns)
 
 
-def read_turns(path: Path | str) -> tuple[Turn, ...]:
+def read_turns(path: Path | str, *, encoding: str | None = None) -> tuple[Turn, ...]:
     """Read who spoke when from an RTTM file.
+
+    Args:
+        path: of the file.
+        encoding: of the file, such as `cp1251`; None finds out (`decoding.read_lines`).
 
     Raises:
         InputError: the file cannot be read or is not RTTM (`timemarked.rttm_turns`); the message names the line.
     """
     path = Path(path)
-    return rttm_turns(Source(path, read_lines(path)))
+    return rttm_turns(Source(path, read_lines(path, encoding)))
 
 
 def _find_reader(source: Source) -> _Reader:
