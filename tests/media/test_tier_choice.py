@@ -18,6 +18,7 @@ from broadmamba.media.transcripts.tier_names import (
     NOTES,
     REFERENCES,
     SOUNDS,
+    SPEAKERS,
     UTTERANCES,
     WORDS,
     are_references,
@@ -296,6 +297,8 @@ HEARD = [(0.0, 0.2, "n"), (0.2, 0.5, "oʊ")]
         ("utterance_Mia", "word_Mia", "phone_Mia", "Mia"),
         ("Mia/utterance", "Mia/word", "Mia/phone", "Mia"),
         ("Mia utterances", "Mia words", "Mia phones", "Mia"),
+        ("Mia’s utterances", "Mia's words", "Mia's phones", "Mia"),
+        ("Sentence tier", "Word tier", "Phone tier", None),
         ("Mia", "Mia:words", "Mia:phones", "Mia"),
         ("TRN", "ORT-MAU", "MAU", None),
         ("ORT", "ORT-MAU", "KAN-MAU", None),
@@ -334,6 +337,20 @@ def test_one_speakers_speech_in_two_tiers_is_not_read_twice(tmp_path):
     with pytest.raises(InputError, match="expected one tier with the utterances of Mia, found Mia, Mia_text; say with"):
         read_transcript(path)
     assert said(read_transcript(path, tiers=["Mia_text"])) == [("Mia", text, a, b) for a, b, text in MEANT]
+
+
+def test_a_tier_called_speaker_holds_names_or_what_is_said(tmp_path):
+    path = write_grid(tmp_path / "a.TextGrid", ("speaker", [(0.0, 1.5, "Mia"), (1.5, 2.0, "Jo")]), ("text", MEANT))
+    assert said(read_transcript(path)) == [(None, text, a, b) for a, b, text in MEANT]
+    path = write_grid(tmp_path / "a.TextGrid", ("Speaker", MEANT))
+    assert said(read_transcript(path)) == [("Speaker", text, a, b) for a, b, text in MEANT]
+
+
+def test_a_word_that_ends_before_it_begins_is_refused(tmp_path):
+    path = write_grid(tmp_path / "a.TextGrid", ("words", SPOKEN))
+    path.write_text(path.read_text().replace("xmax = 1.7", "xmax = 1.4"))
+    with pytest.raises(InputError, match=r"line [0-9]+: expected an end at 1\.5 s or later, found 1\.4 s"):
+        read_transcript(path)
 
 
 def test_silence_in_tiers_of_utterances(tmp_path):
@@ -382,7 +399,9 @@ def test_tiers_that_cannot_be_given(tmp_path):
         ("Jo Word", "Jo Word", None),
         ("Dr. Text", "Dr. Text", None),
         ("default", None, UTTERANCES),
-        ("speaker", None, NOTES),
+        ("speaker", None, SPEAKERS),
+        ("MOT", "MOT", None),
+        ("CHI", "CHI", None),
         ("transcription-fr", None, UTTERANCES),
         ("A_word-gls-en", "A", NOTES),
         ("Anna - Maria - words", "Anna - Maria", WORDS),

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-UTTERANCES, WORDS, SOUNDS, NOTES, LABELS, REFERENCES, STRUCTURE = (
-    "utterances", "words", "sounds", "notes", "labels", "references", "structure",
+UTTERANCES, WORDS, SOUNDS, NOTES, SPEAKERS, LABELS, REFERENCES, STRUCTURE = (
+    "utterances", "words", "sounds", "notes", "speakers", "labels", "references", "structure",
 )  # fmt: skip
 
 # in English, German, French and Spanish, and as Praat's, BAS's, FLEx's, Toolbox's and ELAN's templates have them
@@ -25,12 +25,12 @@ _NAMES = {
     ),
     WORDS: (
         "word", "words", "wrd", "wrds", "token", "tokens", "tokensalign", "ort", "ort-mau",
-        "wort", "wörter", "woerter", "worte", "mot", "mots", "palabra", "palabras",
+        "wort", "wörter", "woerter", "worte", "mots", "palabra", "palabras",
     ),
     SOUNDS: (
         "phone", "phones", "phoneme", "phonemes", "phonetic", "phonetics", "phonetic-transcription", "phono", "ipa",
         "phonemic", "phonalign", "phntokalign", "syllable", "syllables", "syll", "syllalign", "mau", "mas",
-        "kan", "kan-mau", "kas", "sap", "morph", "morphs", "morpheme", "morphemes", "lemma", "lemmas",
+        "kan", "kan-mau", "morph", "morphs", "morpheme", "morphemes", "lemma", "lemmas",
         "laut", "laute", "phonem", "silbe", "silben", "phonème", "phonèmes", "syllabe", "syllabes", "phonetik",
         "morphem", "morphème", "morphèmes", "fonema", "fonemas", "sílaba", "sílabas", "silabas",
     ),
@@ -53,22 +53,26 @@ _NAMES = {
 # they could be initials, so only in lower case
 _CODES = {
     UTTERANCES: ("tx", "ut"),
-    WORDS: ("wd", "wo"),
+    WORDS: ("wd", "wo", "mot"),
     SOUNDS: ("mb", "mo", "mp"),
     NOTES: ("ft", "fg", "fte", "ge", "gl", "gls", "gn", "lit", "msa", "nt", "ps", "cf", "hn"),
     REFERENCES: ("id", "rf"),
 }
 # beside or in another name they are part of it: `speaker_1` is a speaker
-_NOTES_ALONE = frozenset(
-    [
-        "speaker", "speakers", "spk", "sprecher", "locuteur", "locuteurs", "hablante", "hablantes", "diarization",
-        "language", "languages", "lang", "topic", "topics", "section", "sections", "quality", "addressee", "silences",
-        "vad", "events", "noise", "noises", "music", "background",
-    ]
-)  # fmt: skip
+_KIND_ALONE = {
+    **dict.fromkeys(["", "default"], UTTERANCES),
+    **dict.fromkeys(["speaker", "speakers", "spk", "sprecher", "locuteur", "locuteurs", "hablante", "lang"], SPEAKERS),
+    **dict.fromkeys(
+        [
+            "diarization", "language", "languages", "topic", "topics", "section", "sections", "quality", "addressee",
+            "silences", "vad", "events", "noise", "noises", "music", "background", "code", "codes", "code_num",
+            "coding", "context", "on_off",
+        ],
+        NOTES,
+    ),
+}  # fmt: skip
 _KIND_OF = {name: kind for kind, names in _NAMES.items() for name in names}
 _KIND_OF_CODE = {name: kind for kind, names in _CODES.items() for name in names}
-_NOBODYS = frozenset(["", "default"])  # and the names of kinds
 _SEPARATOR = re.compile(r"\s*[-_:/|@–—]\s*|\.(?=\S)")
 _SPACE = re.compile(r"(?<=\w)\s+")
 _BRACKETS = re.compile(r"(.*?)\s*(?:\(([^()]+)\)|\[([^\[\]]+)\]|\{([^{}]+)\}|<([^<>]+)>)")
@@ -108,8 +112,7 @@ def read_name(name: str) -> Named:
     name = name.strip()
     if len(name) > _LONGEST:
         return Named(name, None)
-    kind = NOTES if name.lower() in _NOTES_ALONE else UTTERANCES if name.lower() in _NOBODYS else _kind_of(name)
-    if kind:
+    if kind := _KIND_ALONE.get(name.lower()) or _kind_of(name):
         return Named(None, kind)
     return _flex(name) or _in_brackets(name) or _at(name) or _beside(name) or Named(name, None)
 
@@ -151,7 +154,10 @@ def _kind_of(name: str) -> str | None:
 
 
 def _normal(name: str) -> str:
-    return re.sub(r"[\s_-]+", "-", unicodedata.normalize("NFC", name).strip()).lower()
+    """As the table has it, without what says only that it is a tier: `Word tier` is `word`."""
+    return re.sub(
+        r"-(?:tier|level|layer)$", "", re.sub(r"[\s_-]+", "-", unicodedata.normalize("NFC", name).strip()).lower()
+    )
 
 
 def _flex(name: str) -> Named | None:
@@ -202,5 +208,5 @@ def _beside(name: str) -> Named | None:
     for match in _SPACE.finditer(name):
         kind = _KIND_OF.get(name[match.end() :])
         if kind in (WORDS, SOUNDS, NOTES) or name[match.end() :] in ("utterance", "utterances"):
-            return Named(name[: match.start()], kind)
+            return Named(re.sub("['’]s$", "", name[: match.start()]), kind)
     return None

@@ -15,6 +15,7 @@ from broadmamba.media.transcripts.tier_names import (
     NOTES,
     REFERENCES,
     SOUNDS,
+    SPEAKERS,
     STRUCTURE,
     UTTERANCES,
     WORDS,
@@ -109,6 +110,7 @@ def tier_rows(source: Source, tiers: Sequence[Tier]) -> list[Row]:
     speech = _chosen(source, voices) if source.tiers else _speech(source, voices)
     utterances = [voice for voice in speech if voice.kind != WORDS]
     words = [voice for voice in speech if voice.kind == WORDS]
+    _check_order(source, words)
     found = [
         (span.order, Row(span.place, span.text, voice.speaker, span.start, span.end))
         for voice in utterances
@@ -158,7 +160,7 @@ def _voices(tiers: Sequence[Tier]) -> Iterator[_Voice]:
         if (labelled and (named.speaker, named.kind) != (None, UTTERANCES)) or tier.speaker == name:
             named = Named(name, None)
         kind = UTTERANCES if labelled else _kind(tier, named.kind, [span.text for span in spans if span.text])
-        speaker = name if named.kind == REFERENCES and kind is None else named.speaker
+        speaker = name if named.kind in (REFERENCES, SPEAKERS) and kind is None else named.speaker
         known = named.kind is not None
         yield _Voice(index, tier, kind, speaker, spans, known, named.exact, index in about, labelled)
 
@@ -189,8 +191,11 @@ def _below(voices: Iterable[_Voice]) -> dict[int | None, list[_Voice]]:
 def _kind(tier: Tier, named: str | None, texts: Sequence[str]) -> str | None:
     """What a tier holds, by its name, its type and its texts."""
     kind = named or kind_of_type(tier.type)
-    if kind == WORDS and 2 * sum(" " in text for text in texts) > len(texts):
-        kind = UTTERANCES  # what is called words are whole sentences
+    sentences = 2 * sum(" " in text for text in texts) > len(texts)
+    if kind == WORDS and sentences:
+        kind = UTTERANCES  # whatever it is called
+    if kind == SPEAKERS:
+        kind = None if sentences else NOTES  # who speaks, or what the only speaker says
     if kind == REFERENCES and 2 * sum(any(map(str.isdigit, text)) for text in texts) < len(texts):
         kind = None  # `Ref` may be a referee
     if kind in (UTTERANCES, None) and are_references(texts):
@@ -320,6 +325,15 @@ def _joined(voice: _Voice) -> Iterator[tuple[Span, Row]]:
         start = next((word.start for word in said if word.start is not None), None)
         end = max((word.end for word in said if word.end is not None), default=None)
         yield said[0], Row(said[0].place, " ".join(word.text for word in said), voice.speaker, start, end)
+
+
+def _check_order(source: Source, voices: Iterable[_Voice]) -> None:
+    for voice in voices:
+        for span in voice.spans:
+            if span.start is not None and span.end is not None and span.start > span.end:
+                raise InputError(
+                    f"{source.path}, {span.place}: expected an end at {span.start} s or later, found {span.end} s"
+                )
 
 
 def _words(source: Source, voices: Iterable[_Voice]) -> list[Word]:
