@@ -109,7 +109,7 @@ def test_calibration_error_is_told_before_and_after(checkpoint: Checkpoint) -> N
 
 def test_a_split_without_labels_or_of_another_name(checkpoint: Checkpoint) -> None:
     mute = tuple(Conversation(c.id, tuple(replace(u, label=None) for u in c)) for c in CORPUS.conversations)
-    with pytest.raises(InputError, match="no utterance has a label"):
+    with pytest.raises(InputError, match="split 'test' of corpus 'synthetic' has no labels"):
         report_split(checkpoint, replace(CORPUS, conversations=mute), "test")
     with pytest.raises(InputError, match=r"unknown split 'tset'; known are train, dev, test \(did you mean test\?\)"):
         report_split(checkpoint, CORPUS, "tset")

@@ -75,7 +75,7 @@ def content(out: Path) -> dict[str, Any]:
     """Everything in a run folder but timings: JSON as values, other files as bytes."""
     found: dict[str, Any] = {}
     for path in sorted(out.rglob("*")):
-        if path.is_file() and not (path.parent == out and path.suffix == ".tmp"):
+        if path.is_file():
             found[str(path.relative_to(out))] = (
                 untimed(json.loads(path.read_text())) if path.suffix == ".json" else path.read_bytes()
             )
@@ -101,9 +101,8 @@ def test_a_kill_before_any_act_on_a_file_changes_nothing(killer: Killer, variant
     }
     if "patience=2" in settings:
         assert len(expected["seed-0/metrics.jsonl"].splitlines()) < 12, "this variant shall stop early"
-    # Files are opened and renamed by turns. Before every opening for the plain one, before renamings with the mean of
-    # weights, at some of both for the rest.
-    act, step = {"plain": (1, 2), "average": (2, 4)}.get(variant, (1, 5))
+    # files are opened, renamed, locked and removed
+    act, step = {"plain": (1, 3), "average": (2, 5)}.get(variant, (1, 7))
     killed = 0
     while True:
         out = tmp_path / f"killed-{act}"

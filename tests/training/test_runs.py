@@ -97,14 +97,16 @@ def test_one_seed_has_no_spread_and_a_corpus_without_test_no_test_figures(tmp_pa
     corpus = make_corpus(42, sizes={"train": 4, "dev": 2})
     summary = train_seeds(corpus, tiny_config(epochs=1), [7], tmp_path / "runs")
     assert summary["seeds"] == [7] and "test" not in summary
-    assert summary["dev"]["weighted_f1"]["sd"] == 0
+    assert summary["dev"]["weighted_f1"]["sd"] is None
     assert summary == read(tmp_path / "runs" / "summary.json")
 
 
 def test_the_settings_of_the_run_can_be_read_back(runs: Path) -> None:
     found = read(runs / "config.json")
     assert TrainingConfig.from_dict(found["training"]) == CONFIG
-    assert found["corpus"] == {
+    corpus = found["corpus"]
+    assert len({corpus.pop("sha256"), *corpus.pop("features").values()}) == 3  # of the conversations, text and audio
+    assert corpus == {
         "name": "synthetic",
         "labels": list(LABELS),
         "utterances": {name: len(CORPUS.split(name).utterances) for name in ("train", "dev", "test")},

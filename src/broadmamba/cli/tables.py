@@ -44,7 +44,7 @@ def training_progress(seeds: int, epochs: int) -> Iterator[Callable[[int, Epoch]
 
 
 def figures_table(summary: Mapping[str, Any]) -> Table:
-    """Mean ± standard deviation over seeds, for dev and test."""
+    """Mean ± standard deviation over seeds, for dev and test; of one seed there is no deviation."""
     count = len(summary["seeds"])
     table = Table(title=f"{count} seed{'s' if count != 1 else ''}, each selected on dev (in %)")
     splits = [split for split in ("dev", "test") if split in summary]
@@ -133,4 +133,5 @@ def _p(value: float | None) -> str:
 
 
 def _spread(figure: Mapping[str, Any]) -> str:
-    return f"{100 * figure['mean']:.2f} ± {100 * figure['sd']:.2f}"
+    spread = "" if figure["sd"] is None else f" ± {100 * figure['sd']:.2f}"
+    return f"{100 * figure['mean']:.2f}{spread}"

@@ -253,6 +253,16 @@ class Corpus:
         write_manifest(self.path, {**manifest, "features": [*others, feature.spec.to_dict()]})
         return Corpus.open(self.path)
 
+    def in_memory(self, names: Sequence[str]) -> Corpus:
+        """The corpus with copies of some features, which stay what they are whatever becomes of their files."""
+        copies = {name: Feature(self.features[name].spec, np.array(self.features[name].values)) for name in names}
+        return replace(self, features={**self.features, **copies})
+
+    def has_labels(self, split: str) -> bool:
+        """Whether any utterance of a split has a label."""
+        ids = set(self.splits.get(split, ()))
+        return any(utterance.label is not None for c in self.conversations if c.id in ids for utterance in c)
+
     def split(self, name: str) -> Split:
         """The conversations of one split; feature rows that lie together stay views on the mapped file.
 

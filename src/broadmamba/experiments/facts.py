@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from broadmamba.data.corpus import Corpus
+from broadmamba.data.identity import conversations_sha256, feature_sha256
 from broadmamba.errors import InputError
 from broadmamba.storage import read_json, write_text
 
@@ -51,32 +51,24 @@ class CorpusFacts:
             excerpts: conversations to keep speakers and labels of; those that it lacks are passed over.
 
         Raises:
-            InputError: a split is missing.
+            InputError: a split is missing, or has no labels.
         """
         lacking = [split for split in ("train", "dev", "test") if split not in corpus.splits]
         if lacking:
             raise InputError(
                 f"corpus {name!r}: experiments need the splits train, dev and test, {lacking[0]} is missing"
             )
-        said = [
-            [c.id, [[u.id, u.text, u.speaker, u.label] for u in c]]
-            for split in sorted(corpus.splits)
-            for c in corpus.split(split).conversations
-        ]
-        content = json.dumps([list(corpus.labels), {k: list(v) for k, v in sorted(corpus.splits.items())}, said])
+        for split in ("train", "dev", "test"):
+            if not corpus.has_labels(split):
+                raise InputError(f"corpus {name!r}: experiments need labels in train, dev and test, {split} has none")
         test = corpus.split("test").conversations
         index = {label: i for i, label in enumerate(corpus.labels)}
         support = [np.bincount([index[u.label] for u in c if u.label is not None], minlength=len(index)) for c in test]
         return cls(
             name=name,
             labels=tuple(corpus.labels),
-            sha256=hashlib.sha256(content.encode()).hexdigest(),
-            features={
-                key: hashlib.sha256(
-                    json.dumps(feature.spec.to_dict(), sort_keys=True).encode() + feature.values.tobytes()
-                ).hexdigest()
-                for key, feature in corpus.features.items()
-            },
+            sha256=conversations_sha256(corpus),
+            features={key: feature_sha256(feature) for key, feature in corpus.features.items()},
             modalities={key: feature.spec.modality for key, feature in corpus.features.items()},
             utterances={split: len(corpus.split(split).utterances) for split in corpus.splits},
             support=[[int(n) for n in row] for row in support],

@@ -27,10 +27,10 @@ def compare_runs(
         seed: of its draws.
 
     Returns:
-        `runs`, a list of `run` (the path), `seeds`, `mean` and `sd` of the weighted F1 over them, and, but for the
-        first, `comparison`: the fields of `BootstrapResult`, and under `seeds` those of `TTestResult` over the seeds
-        that both have (null where these are fewer than two). Both have `p_holm` besides, adjusted over all others.
-        A number that is not finite is null.
+        `runs`, a list of `run` (the path), `seeds`, `mean` and `sd` of the weighted F1 over them (null of one seed),
+        and, but for the first, `comparison`: the fields of `BootstrapResult`, and under `seeds` those of `TTestResult`
+        over the seeds that both have (null where these are fewer than two). Both have `p_holm` besides, adjusted over
+        all others. A number that is not finite is null.
 
     Raises:
         InputError: a folder has no predictions, or they are of other utterances or labels.
@@ -49,7 +49,7 @@ def compare_runs(
 
 def _row(run: RunPredictions) -> dict[str, Any]:
     figures = list(run.figures.values())
-    spread = statistics.stdev(figures) if len(figures) > 1 else 0.0
+    spread = statistics.stdev(figures) if len(figures) > 1 else None
     return {"run": str(run.path), "seeds": list(run.figures), "mean": statistics.fmean(figures), "sd": spread}
 
 

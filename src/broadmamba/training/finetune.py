@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from broadmamba.data.batching import UNLABELLED
 from broadmamba.data.corpus import Corpus, Split
+from broadmamba.data.identity import split_sha256
 from broadmamba.errors import CheckpointError, InputError
 from broadmamba.evaluation.metrics import Metrics, measure
 from broadmamba.features.text.encoder_files import EncoderFiles
@@ -161,7 +162,7 @@ class _Tuner:
 
     def __init__(self, corpus: Corpus, encoder: EncoderFiles, config: FinetuneConfig, seed: int) -> None:
         self.train, self.dev = corpus.split("train"), corpus.split("dev")
-        self.config, self.seed = config, seed
+        self.config, self.seed, self.sha256 = config, seed, encoder.sha256
         torch.manual_seed(seed)
         self.tokens = TurnTokens(encoder.tokenizer)
         self.limit = token_limit(encoder.tokenizer, encoder.model)
@@ -171,8 +172,11 @@ class _Tuner:
         self.classifier = nn.Linear(self.encoder.width, len(corpus.labels))
         self.frozen: dict[Passage, _Frozen] = {}
         self.labels = {split.name: _class_indices(split) for split in (self.train, self.dev)}
-        if not all(any((rows >= 0).any() for rows in found) for found in self.labels.values()):
-            raise InputError("fine-tuning needs labelled utterances in both train and dev")
+        for name in ("train", "dev"):
+            if not corpus.has_labels(name):
+                raise InputError(
+                    f"fine-tuning needs labels in train and dev, {name} of corpus {corpus.name!r} has none"
+                )
         self.learnable = nn.ModuleDict(
             {"classifier": self.classifier, **{name.replace(".", "/"): it for name, it in self.additions.items()}}
         )
@@ -318,7 +322,10 @@ class _Tuner:
         """
         with stored_state(path) as content:
             if content["settings"] != self._settings():
-                raise CheckpointError(f"{path}: was left by a fine-tuning with other settings; remove it to start anew")
+                raise CheckpointError(
+                    f"{path}: was left by a fine-tuning of another encoder, on other data or with other settings; "
+                    "remove it to start anew"
+                )
             self._put(content["learnt"])
             self.optimizer.load_state_dict(content["optimizer"])
             torch.set_rng_state(content["random"])
@@ -327,7 +334,9 @@ class _Tuner:
             self.history = [FinetuneEpoch(**epoch) for epoch in content["history"]]
 
     def _settings(self) -> dict[str, Any]:
-        return {"config": asdict(self.config), "seed": self.seed, "utterances": len(self.train.utterances)}
+        """All that decides what is learnt."""
+        splits = [split_sha256(split) for split in (self.train, self.dev)]
+        return {"config": asdict(self.config), "seed": self.seed, "encoder": self.sha256, "splits": splits}
 
 
 def _class_indices(split: Split) -> list[NDArray[np.int64]]:

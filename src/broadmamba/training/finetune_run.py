@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from broadmamba.data.corpus import Corpus
+from broadmamba.data.identity import conversations_sha256
 from broadmamba.errors import InputError
 from broadmamba.features.text.encoder_files import load_encoder_files
-from broadmamba.features.text.tuned import is_tuned, read_provenance, save_tuned
+from broadmamba.features.text.tuned import LEARNT, is_tuned, read_provenance, save_tuned
+from broadmamba.storage import exclusive
 from broadmamba.training.environment import environment
 from broadmamba.training.finetune import FinetuneConfig, FinetuneEpoch, finetune
 
@@ -42,24 +44,51 @@ def finetune_encoder(
         How it came about: corpus, settings, seed, epochs and dev figures, as in the folder's `encoder.json`.
 
     Raises:
-        InputError: the folder holds another encoder, or see `finetune`.
+        InputError: the folder holds another encoder, another process works in it, or see `finetune`.
     """
+    with exclusive(out, "fine-tunes an encoder in it"):
+        return _finetune_held(corpus, source, config, out, seed, on_step, on_epoch)
+
+
+def _finetune_held(
+    corpus: Corpus,
+    source: str,
+    config: FinetuneConfig,
+    out: Path,
+    seed: int,
+    on_step: Callable[[int, int, int], object] | None,
+    on_epoch: Callable[[FinetuneEpoch], object] | None,
+) -> dict[str, Any]:
     decisive = {
-        "corpus": {"name": corpus.name, "labels": list(corpus.labels), "utterances": len(corpus.utterances)},
+        "corpus": {
+            "name": corpus.name,
+            "labels": list(corpus.labels),
+            "utterances": len(corpus.utterances),
+            "sha256": conversations_sha256(corpus),
+        },
         "encoder": source,
         "settings": asdict(config),
         "seed": seed,
     }
     if is_tuned(out):
         provenance = read_provenance(out)
+        if isinstance(provenance.get("corpus"), dict) and "sha256" not in provenance["corpus"]:
+            raise InputError(
+                f"{out}: holds an encoder of an earlier version, which did not note the content of its corpus, so that "
+                f"it cannot be told whether this is the same one; choose another folder, or use it by extract --text"
+            )
         differing = [key for key, value in decisive.items() if provenance.get(key) != value]
         if differing:
             raise InputError(
                 f"{out}: holds an encoder that was fine-tuned with another {differing[0]}; choose another folder"
             )
         return provenance
-    base = load_encoder_files(source)
     state = out / _STATE
+    for leftover in out.glob(".*.tmp"):  # of a kill while writing
+        leftover.unlink()
+    if (out / LEARNT).exists() and not state.exists():
+        raise InputError(f"{out}: expected a new folder, found {LEARNT} of an encoder that is not whole")
+    base = load_encoder_files(source)
     found = finetune(corpus, base, config, seed=seed, state=state, on_step=on_step, on_epoch=on_epoch)
     provenance = {
         **decisive,

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,9 +21,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from broadmamba.baselines.systems import system
 from broadmamba.data.batching import Prepared
 from broadmamba.data.corpus import Corpus, Split
+from broadmamba.data.identity import split_sha256
 from broadmamba.data.normalise import Normaliser
 from broadmamba.data.spec import MODALITIES, FeatureSpec
-from broadmamba.errors import InputError
+from broadmamba.errors import CheckpointError, InputError
 from broadmamba.evaluation.calibration import fit_temperature
 from broadmamba.evaluation.metrics import Metrics, measure
 from broadmamba.evaluation.scoring import evaluate, score
@@ -63,12 +65,14 @@ class Fitted:
         epoch: which that was.
         dev: its figures.
         history: every epoch.
+        seconds: that training took, over all parts of an interrupted one.
     """
 
     checkpoint: Checkpoint
     epoch: int
     dev: Metrics
     history: tuple[Epoch, ...]
+    seconds: float
 
 
 def fit(
@@ -94,12 +98,16 @@ def fit(
 
     Raises:
         InputError: the corpus lacks a split, a feature or labels.
+        CheckpointError: the state is damaged, or of a training on other data or with other settings.
     """
     train, dev = corpus.split("train"), corpus.split("dev")
     blank = untrained(train, config, seed)
     trainer = _Trainer(blank, blank.prepare_split(train), blank.prepare_split(dev), config, seed, watch)
-    if state is not None and state.exists():
-        trainer.load(state)
+    if state is not None:
+        names = [spec.name for specs in blank.features.values() for spec in specs]
+        trainer.identity = [config.to_dict(), seed, *(split_sha256(split, names) for split in (train, dev))]
+        if state.exists():
+            trainer.load(state)
     saved = time.monotonic()
     while not trainer.finished:
         record = trainer.run_epoch()
@@ -190,6 +198,8 @@ class _Trainer:
         self.history: list[Epoch] = []
         self.best: dict[str, torch.Tensor] = {}
         self.best_epoch = 0
+        self.identity: list[Any] = []
+        self.begun = time.perf_counter()
 
     @property
     def finished(self) -> bool:
@@ -255,7 +265,7 @@ class _Trainer:
         truth = self.dev.labels.numpy()
         checkpoint = replace(self.blank, temperature=fit_temperature(truth, uncalibrated))
         dev = measure(checkpoint.labels, truth, checkpoint.score(self.dev).probabilities)
-        return Fitted(checkpoint, self.best_epoch, dev, tuple(self.history))
+        return Fitted(checkpoint, self.best_epoch, dev, tuple(self.history), time.perf_counter() - self.begun)
 
     def save(self, path: Path) -> None:
         """Keep everything that the next step depends on."""
@@ -269,6 +279,8 @@ class _Trainer:
             "best": self.best,
             "best_epoch": self.best_epoch,
             "history": [asdict(e) for e in self.history],
+            "identity": self.identity,
+            "seconds": time.perf_counter() - self.begun,
         }
         write_state(path, content)
 
@@ -279,6 +291,10 @@ class _Trainer:
             CheckpointError: the file is damaged or of another training.
         """
         with stored_state(path) as content:
+            if content["identity"] != self.identity:
+                raise CheckpointError(
+                    f"{path}: was left by a training on other data or with other settings; remove it to start anew"
+                )
             self.model.load_state_dict(content["model"])
             if self.averaged is not None:
                 self.averaged.load_state_dict(content["averaged"])
@@ -288,6 +304,7 @@ class _Trainer:
             torch.set_rng_state(content["random"])
             self.best, self.best_epoch = content["best"], content["best_epoch"]
             self.history = [Epoch(**e) for e in content["history"]]
+            self.begun -= content["seconds"]
 
 
 def warm_cosine(step: int, steps: int) -> float:

@@ -13,6 +13,7 @@ import numpy as np
 
 from broadmamba.data.conversation import Utterance
 from broadmamba.data.corpus import Corpus
+from broadmamba.errors import InputError
 from broadmamba.evaluation.flops import count_flops
 from broadmamba.evaluation.metrics import measure
 from broadmamba.training.checkpoint import Checkpoint
@@ -35,9 +36,12 @@ def report_split(checkpoint: Checkpoint, corpus: Corpus, name: str) -> dict[str,
         training split; and `cost` of one pass.
 
     Raises:
+        InputError: there is no such split, or it has no labels.
         IncompatibleError: labels or feature specs differ.
     """
     split = corpus.split(name)
+    if not corpus.has_labels(name):
+        raise InputError(f"split {name!r} of corpus {corpus.name!r} has no labels, so that there is nothing to score")
     prepared = checkpoint.prepare_split(split)
     begun = time.perf_counter()
     scores = checkpoint.score(prepared)

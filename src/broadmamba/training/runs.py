@@ -11,8 +11,8 @@ RUNS/summary.json                mean and standard deviation over the finished s
 
 from __future__ import annotations
 
+import logging
 import statistics
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -20,14 +20,20 @@ from pathlib import Path
 from typing import Any
 
 from broadmamba.data.corpus import Corpus
+from broadmamba.data.identity import conversations_sha256, feature_sha256
 from broadmamba.errors import BroadMambaError, InputError
-from broadmamba.storage import read_json, write_json, write_jsonl
+from broadmamba.storage import exclusive, read_json, write_json, write_jsonl
 from broadmamba.training.checkpoint import Checkpoint
 from broadmamba.training.config import TrainingConfig
 from broadmamba.training.environment import environment
-from broadmamba.training.fit import Epoch, choose_features, fit
+from broadmamba.training.fit import Epoch, Fitted, choose_features, fit
 from broadmamba.training.predictions import PREDICTIONS, prediction_rows
 from broadmamba.training.report import report_split, report_subsets
+
+WAIT = 60.0
+"""Seconds that a process waits for another one to write down what a run folder holds: it takes a moment."""
+
+_BEGINS = "writes down what it holds"
 
 SELECTION = "best weighted F1 on dev, where the temperature is fitted; the test split is scored once, afterwards"
 
@@ -56,35 +62,47 @@ def train_seeds(
         The summary, as in `summary.json`.
 
     Raises:
-        InputError: the folder holds another experiment.
+        InputError: train or dev has no labels, the folder holds another experiment, or another process trains a seed.
     """
     out = Path(out)
+    specs = choose_features(corpus.split("train"), config)
+    corpus = corpus.in_memory([spec.name for chosen in specs.values() for spec in chosen])
     experiment = describe(corpus, config)
+    for name in ("train", "dev"):
+        if not corpus.has_labels(name):
+            raise InputError(f"training needs labels in train and dev, {name} of corpus {corpus.name!r} has none")
+    if not corpus.has_labels("test"):
+        what = "no labels in its test split" if "test" in corpus.splits else "no test split"
+        logging.getLogger(__name__).warning("corpus %r has %s: only dev is reported on", corpus.name, what)
     fresh = not out.exists()
-    _claim(out, experiment)
-    for seed in seeds:
-        folder = out / f"seed-{seed}"
-        try:
-            if not (folder / "results.json").is_file():
-                _train_seed(corpus, config, seed, folder, experiment, on_epoch)
-        except BroadMambaError:
-            if fresh:
-                _withdraw(out)
-            raise
-        _tidy(folder)
-    summary = summarise(out)
-    write_json(out / "summary.json", summary)
+    with exclusive(out, _BEGINS, WAIT):
+        _claim(out, experiment)
+    try:
+        for seed in seeds:
+            with exclusive(out / f"seed-{seed}", "trains this seed"):
+                _train_seed(corpus, config, seed, out / f"seed-{seed}", experiment, on_epoch)
+    except BroadMambaError:
+        if fresh:
+            _withdraw(out)
+        raise
+    with exclusive(out, _BEGINS, WAIT):  # so that the summary that is written last has seen every seed
+        _claim(out, experiment)  # once more, in case another process found nothing here and withdrew
+        summary = summarise(out)
+        write_json(out / "summary.json", summary)
     return summary
 
 
 def describe(corpus: Corpus, config: TrainingConfig) -> dict[str, Any]:
-    """What makes one experiment: the corpus, the specs of its features, the settings, and how models are selected."""
+    """What makes one experiment: the corpus, its features, the settings, and how models are selected."""
     specs = choose_features(corpus.split("train"), config)
+    names = [spec.name for chosen in specs.values() for spec in chosen]
     return {
         "corpus": {
             "name": corpus.name,
             "labels": list(corpus.labels),
             "utterances": {name: len(corpus.split(name).utterances) for name in corpus.splits},
+            "sha256": conversations_sha256(corpus),
+            "features": {name: feature_sha256(corpus.features[name]) for name in names},
         },
         "features": {m: [spec.to_dict() for spec in chosen] for m, chosen in specs.items()},
         "training": config.to_dict(),
@@ -119,26 +137,30 @@ def _train_seed(
     experiment: Mapping[str, Any],
     on_epoch: Callable[[int, Epoch], None] | None,
 ) -> None:
+    """Train a seed whose folder is held, unless it is finished, and leave nothing but its results."""
     state = folder / "state.pt"
-    folder.mkdir(parents=True, exist_ok=True)
-    begun = time.perf_counter()
-    fitted = fit(corpus, config, seed=seed, state=state, on_epoch=on_epoch and (lambda e: on_epoch(seed, e)))
-    seconds = time.perf_counter() - begun
-    reports: dict[str, Any] = {
-        name: _report(fitted.checkpoint, corpus, name) for name in ("dev", "test") if name in corpus.splits
-    }
+    if not (folder / "results.json").is_file():
+        fitted = fit(corpus, config, seed=seed, state=state, on_epoch=on_epoch and (lambda e: on_epoch(seed, e)))
+        _write_seed(fitted, corpus, seed, folder, experiment)
+    for leftover in [state, *folder.rglob(".*.tmp")]:  # the latter of a kill while writing
+        leftover.unlink(missing_ok=True)
+
+
+def _write_seed(fitted: Fitted, corpus: Corpus, seed: int, folder: Path, experiment: Mapping[str, Any]) -> None:
+    tested = corpus.has_labels("test")
+    reports = {name: _report(fitted.checkpoint, corpus, name) for name in ("dev", *(["test"] if tested else []))}
     results: dict[str, Any] = {
         "seed": seed,
         "epoch": fitted.epoch,
         "temperature": fitted.checkpoint.temperature,
-        "training_seconds": seconds,
+        "training_seconds": fitted.seconds,
         **reports,
     }
     provenance = {**experiment, "seed": seed, "environment": environment(), "results": results}
     replace(fitted.checkpoint, provenance=provenance).save(folder / "model")
     write_jsonl(folder / "metrics.jsonl", [asdict(e) for e in fitted.history])
     write_json(folder / "environment.json", environment())
-    if "test" in corpus.splits:
+    if tested:
         write_jsonl(folder / PREDICTIONS, prediction_rows(fitted.checkpoint, corpus, "test"))
     write_json(folder / "results.json", results)  # last: it says that the seed is finished
 
@@ -153,27 +175,30 @@ def _report(checkpoint: Checkpoint, corpus: Corpus, name: str) -> dict[str, Any]
 
 def _withdraw(out: Path) -> None:
     """Remove a folder in which nothing came about, so that a second try with other settings may take it."""
+    with exclusive(out, _BEGINS, WAIT):
+        if not list(out.glob("seed-*")):
+            (out / "config.json").unlink(missing_ok=True)
     with suppress(OSError):  # something is in it after all
-        for folder in out.glob("seed-*"):
-            folder.rmdir()
-        (out / "config.json").unlink()
         out.rmdir()
 
 
-def _tidy(folder: Path) -> None:
-    """Remove what only an unfinished seed needs, and what a kill while writing left."""
-    for leftover in [folder / "state.pt", *folder.rglob(".*.tmp")]:
-        leftover.unlink(missing_ok=True)
-
-
 def _claim(out: Path, experiment: Mapping[str, Any]) -> None:
-    """Make the folder this experiment's, or check that it is."""
+    """Make the folder, which is held, this experiment's, or check that it is."""
+    for leftover in out.glob(".*.tmp"):  # of a kill while writing
+        leftover.unlink()
     path = out / "config.json"
     if not path.exists():
+        if (out / "summary.json").exists():
+            raise InputError(f"{out}: expected a new folder or a run folder, found a summary.json without config.json")
         write_json(path, experiment)
     found = read_json(path)
     if not isinstance(found, dict):
         raise InputError(f"{path}: expected the settings of a run, found {found!r:.40}")
+    if isinstance(found.get("corpus"), dict) and "sha256" not in found["corpus"]:
+        raise InputError(
+            f"{out}: holds runs of an earlier version, which did not note the content of its corpus, so that it cannot "
+            "be told whether this is the same one; choose another folder"
+        )
     differing = [key for key in experiment if found.get(key) != experiment[key]]
     if differing:
         raise InputError(
@@ -182,7 +207,7 @@ def _claim(out: Path, experiment: Mapping[str, Any]) -> None:
 
 
 def _spread(values: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Mean, standard deviation and every value of each figure; classes are one level deeper."""
+    """Mean, standard deviation (null of one value) and every value of each figure; classes are one level deeper."""
     spread: dict[str, Any] = {}
     for key, first in values[0].items():
         column = [value[key] for value in values]
@@ -191,7 +216,7 @@ def _spread(values: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         elif isinstance(first, (int, float)):
             spread[key] = {
                 "mean": statistics.fmean(column),
-                "sd": statistics.stdev(column) if len(column) > 1 else 0.0,
+                "sd": statistics.stdev(column) if len(column) > 1 else None,
                 "values": column,
             }
     return spread

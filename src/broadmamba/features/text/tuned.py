@@ -26,7 +26,7 @@ from broadmamba.storage import map_arrays, read_json, save_arrays, sha256, write
 FORMAT = "broadmamba-text-encoder"
 VERSION = 1
 _SETTINGS = "encoder.json"
-_LEARNT = "adapter.safetensors"
+LEARNT = "adapter.safetensors"
 
 
 def is_tuned(source: str | Path) -> bool:
@@ -52,7 +52,7 @@ def save_tuned(
         learnt: of `lora.additions_to_arrays`.
         provenance: corpus, settings, seed and figures; only told, never read back.
     """
-    save_arrays(folder / _LEARNT, learnt)
+    save_arrays(folder / LEARNT, learnt)
     write_json(
         folder / _SETTINGS,
         {
@@ -101,7 +101,7 @@ def load_tuned(folder: str | Path, base: str | None = None) -> tuple[EncoderFile
         source, expected = settings["base"]["source"], settings["base"]["sha256"]
         if not isinstance(source, str) or not isinstance(expected, str):
             raise InputError("expected the source and SHA-256 of the encoder it began as")
-        learnt = map_arrays(folder / _LEARNT)
+        learnt = map_arrays(folder / LEARNT)
     except (InputError, KeyError, TypeError) as error:
         raise InputError(f"{folder}: no whole fine-tuned text encoder ({error})") from None
     known = next((name for name, encoder in KNOWN_ENCODERS.items() if encoder.sha256 == expected), None)
@@ -115,7 +115,7 @@ def load_tuned(folder: str | Path, base: str | None = None) -> tuple[EncoderFile
     try:
         merge(files.model, learnt)
     except InputError as error:
-        raise InputError(f"{folder / _LEARNT}: {error}") from None
-    decisive = json.dumps([expected, reading.to_dict(), sha256(folder / _LEARNT)], sort_keys=True)
+        raise InputError(f"{folder / LEARNT}: {error}") from None
+    decisive = json.dumps([expected, reading.to_dict(), sha256(folder / LEARNT)], sort_keys=True)
     digest = hashlib.sha256(decisive.encode()).hexdigest()
     return replace(files, name=clean_name(folder.name), version="", sha256=digest), reading
