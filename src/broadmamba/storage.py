@@ -202,10 +202,13 @@ def exclusive(folder: Path | str, doing: str, wait: float = 0.2) -> Iterator[Non
     from filelock import FileLock, Timeout
 
     folder = Path(folder)
-    file, fresh = folder / ".lock", not folder.exists()
+    file, fresh = folder / ".lock", True
     lock = FileLock(file, timeout=wait, fallback_to_soft=False)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            fresh = False
         lock.acquire()
         held = file.stat()
     except Timeout:
@@ -362,12 +365,22 @@ def read_jsonl(path: Path | str) -> Iterator[tuple[int, dict[str, Any]]]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = _ROWS.decode(line)
         except (ValueError, RecursionError) as error:
             raise InputError(f"{path}, line {number}: expected a JSON object, found {line[:40]!r} ({error})") from None
         if not isinstance(row, dict):
             raise InputError(f"{path}, line {number}: expected a JSON object, found {type(row).__name__}")
         yield number, row
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key is given twice")
+    return found
+
+
+_ROWS = json.JSONDecoder(object_pairs_hook=_object)
 
 
 def sha256(path: Path | str) -> str:

@@ -28,11 +28,10 @@ def convert(
     """Convert MELD's CSVs, a table (JSONL + NPY) or a feature pickle into a corpus folder."""
     from rich.console import Console
 
+    from broadmamba.data.corpus_folder import refuse_occupied
     from broadmamba.data.readers import read_corpus
-    from broadmamba.errors import InputError
 
-    if out.exists():
-        raise InputError(f"{out}: exists already and is left as it is; choose another folder")
+    refuse_occupied(out)
     stated = dict(_name_and_kind(pair) for pair in modality or [])
     corpus = read_corpus(source, format, name, stated)
     corpus.save(out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -34,6 +35,36 @@ class Utterance:
     end: float | None = None
     label: str | None = None
 
+    def check(self) -> None:
+        """See that each part is of the type that it should be.
+
+        Raises:
+            InputError: a part is something else, or not whole Unicode, or a time is no finite number.
+        """
+        for part, value, optional in (
+            ("id", self.id, False),
+            ("text", self.text, False),
+            ("speaker", self.speaker, True),
+            ("label", self.label, True),
+        ):
+            if not isinstance(value, str) and not (optional and value is None):
+                raise InputError(f"utterance {self.id!r:.40}: its {part} is {value!r:.40}, expected a string")
+        try:
+            "".join((self.id, self.text, self.speaker or "", self.label or "")).encode()
+        except UnicodeEncodeError as error:
+            half = error.object[error.start]
+            raise InputError(
+                f"utterance {self.id!r}: expected whole Unicode, found half a character {half!r}"
+            ) from None
+        for part, time in (("start", self.start), ("end", self.end)):
+            if time is None:
+                continue
+            if not isinstance(time, (int, float)) or isinstance(time, bool):
+                raise InputError(f"utterance {self.id!r}: its {part} is {time!r:.40}, expected seconds")
+            if not abs(time) <= sys.float_info.max:
+                found = time if isinstance(time, float) else "a number with hundreds of digits"
+                raise InputError(f"utterance {self.id!r}: its {part} is {found}, expected finite seconds")
+
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
@@ -52,6 +83,26 @@ class Conversation:
         """Speakers numbered from 0 in the order in which they first speak; an unknown speaker is -1."""
         numbers: dict[str, int] = {}
         return [-1 if u.speaker is None else numbers.setdefault(u.speaker, len(numbers)) for u in self.utterances]
+
+    def check(self) -> None:
+        """See that everything is of the type that it should be, which Python itself does not.
+
+        Raises:
+            InputError: there are no utterances, an id is given twice, or a part of an utterance is something else; the
+                message names the utterance.
+        """
+        if not isinstance(self.id, str):
+            raise InputError(f"conversation {self.id!r:.40}: expected a string as its id")
+        if not self.utterances:
+            raise InputError(f"conversation {self.id!r} has no utterances")
+        seen: set[str] = set()
+        for place, utterance in enumerate(self.utterances, start=1):
+            if not isinstance(utterance, Utterance):
+                raise InputError(f"conversation {self.id!r}, utterance {place}: found {utterance!r:.40}, no Utterance")
+            utterance.check()
+            if utterance.id in seen:
+                raise InputError(f"utterance {utterance.id!r} is there more than once; ids must differ")
+            seen.add(utterance.id)
 
     def check_times(self) -> None:
         """See that every time that is given is one of a recording.
@@ -73,7 +124,7 @@ class LabelSet:
     """Emotion names in a fixed order: position is class index.
 
     Raises:
-        InputError: fewer than two names, or a name given twice.
+        InputError: fewer than two names, an empty one, or one given twice.
     """
 
     names: tuple[str, ...]
@@ -81,6 +132,8 @@ class LabelSet:
     def __init__(self, names: Sequence[str]) -> None:
         if len(names) < 2:
             raise InputError(f"a label set needs at least two labels, found {list(names)}")
+        if not all(name.strip() for name in names):
+            raise InputError(f"a label needs a name, found {list(names)}")
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             raise InputError(f"labels must differ, found {', '.join(repeated)} more than once")

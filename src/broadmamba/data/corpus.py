@@ -5,15 +5,12 @@ Everything is checked when a corpus is made, whoever makes it, so that the code 
 
 from __future__ import annotations
 
-import re
-import secrets
-import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, pairwise
-from math import isfinite
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,16 +18,21 @@ from numpy.typing import NDArray
 from broadmamba.data.conversation import Conversation, LabelSet, Utterance, near
 from broadmamba.data.corpus_folder import (
     map_feature,
+    put_in_place,
     read_conversations,
     read_manifest,
+    refuse_occupied,
+    restore,
     write_conversations,
     write_feature,
     write_manifest,
 )
 from broadmamba.data.spec import FeatureSpec
 from broadmamba.errors import InputError
+from broadmamba.storage import exclusive, remove_leftovers, temporary_folder
 
-_FEATURE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
+_WAIT = 60.0
+"""Seconds that a process waits for others to add their features: each takes a moment."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +74,6 @@ class Feature:
             InputError: another number of rows, an infinite value, or NaN in part of a row against the spec.
         """
         name = f"feature {self.spec.name!r}"
-        if not _FEATURE_NAME.fullmatch(self.spec.name):
-            raise InputError(f"{name}: a feature's name has only letters, digits, '_', '-' and '.'")
         if len(self.values) != len(ids):
             raise InputError(f"{name}: {len(self.values)} rows, expected one for each of {len(ids)} utterances")
         if self.spec.gaps and self.spec.modality == "text":
@@ -144,15 +144,14 @@ class Corpus:
     def __post_init__(self) -> None:
         if not self.conversations:
             raise InputError(f"corpus {self.name!r} has no conversations")
+        for conversation in self.conversations:
+            conversation.check()
         conversation_ids = [conversation.id for conversation in self.conversations]
         utterance_ids = [utterance.id for utterance in self.utterances]
         _refuse_repeated("conversation", conversation_ids)
         _refuse_repeated("utterance", utterance_ids)
-        for conversation in self.conversations:
-            if not conversation.utterances:
-                raise InputError(f"conversation {conversation.id!r} has no utterances")
-            for utterance in conversation:
-                _check_utterance(utterance, self.labels)
+        for utterance in self.utterances:
+            _check_label(utterance, self.labels)
         _check_splits(self.splits, set(conversation_ids))
         for name, feature in self.features.items():
             if name != feature.spec.name:
@@ -172,6 +171,7 @@ class Corpus:
             InputError: the folder is not a corpus, or something in it is damaged or does not fit together.
         """
         path = Path(path)
+        restore(path)
         manifest = read_manifest(path)
         try:
             specs = [FeatureSpec.from_dict(values) for values in manifest["features"]]
@@ -192,27 +192,20 @@ class Corpus:
         """Write the corpus as a folder, which appears whole or not at all.
 
         Args:
-            path: the folder to make.
+            path: the folder to make; it may be there if it is empty.
             overwrite: replace the corpus that stands there; what is not a corpus is never replaced.
 
         Raises:
-            InputError: something stands there already.
+            InputError: something stands there already, or has come there meanwhile.
         """
         path = Path(path)
-        if path.exists() and not overwrite:
-            raise InputError(f"{path}: exists already and is left as it is; choose another folder")
-        if path.exists():
-            read_manifest(path)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{path}: cannot be written ({error.strerror})") from None
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-        replaced = temporary.with_suffix(".old")
-        try:
+        if not overwrite:
+            refuse_occupied(path)
+        with temporary_folder(path.absolute().parent) as folder:
+            made = folder / "corpus"
             for name, feature in self.features.items():
-                write_feature(temporary, name, feature.values)
-            write_conversations(temporary, self.conversations)
+                write_feature(made, name, feature.values)
+            write_conversations(made, self.conversations)
             manifest = {
                 "name": self.name,
                 "labels": list(self.labels),
@@ -220,38 +213,47 @@ class Corpus:
                 "features": [feature.spec.to_dict() for feature in self.features.values()],
                 "notes": list(self.notes),
             }
-            write_manifest(temporary, manifest)
-            if path.exists():
-                path.rename(replaced)
-            temporary.rename(path)
-        finally:
-            if replaced.exists() and not path.exists():
-                replaced.rename(path)
-            shutil.rmtree(temporary, ignore_errors=True)
-            shutil.rmtree(replaced, ignore_errors=True)
+            write_manifest(made, manifest)
+            put_in_place(made, path, overwrite)
 
     def add_feature(self, feature: Feature) -> Corpus:
         """Add a feature, or replace the one of its name, on disk too where the corpus stands there.
 
-        A kill in between leaves the corpus with the feature or without it, never values under another's spec.
+        A kill in between leaves the corpus with the feature or without it, never values under another's spec. Processes
+        that add features at the same time wait for each other, and none is lost.
 
         Returns:
             The corpus with the feature, opened anew.
 
         Raises:
-            InputError: the feature does not fit the utterances.
+            InputError: the feature does not fit the utterances, or these, or the feature, were changed meanwhile.
         """
         name = feature.spec.name
         changed = replace(self, features={**self.features, name: feature})
         if self.path is None:
             return changed
-        manifest = read_manifest(self.path)  # anew: another process may have added a feature meanwhile
-        others = [values for values in manifest["features"] if values["name"] != name]
-        if len(others) < len(manifest["features"]):
-            write_manifest(self.path, {**manifest, "features": others})
-        write_feature(self.path, name, feature.values)
-        write_manifest(self.path, {**manifest, "features": [*others, feature.spec.to_dict()]})
-        return Corpus.open(self.path)
+        with exclusive(self.path, "adds a feature to it", _WAIT):
+            for folder in (self.path, self.path / "features"):
+                remove_leftovers(folder)
+            manifest = read_manifest(self.path)  # anew: another process may have added a feature meanwhile
+            self._refuse_changed(feature.spec, manifest["features"])
+            others = [values for values in manifest["features"] if values["name"] != name]
+            if len(others) < len(manifest["features"]):
+                write_manifest(self.path, {**manifest, "features": others})
+            write_feature(self.path, name, feature.values)
+            write_manifest(self.path, {**manifest, "features": [*others, feature.spec.to_dict()]})
+            return Corpus.open(self.path)
+
+    def _refuse_changed(self, spec: FeatureSpec, stored: Sequence[Mapping[str, Any]]) -> None:
+        """Refuse a folder in which the utterances, or the feature of this name, are not those that were opened."""
+        assert self.path is not None
+        found = [replace(u, label=None) for c in read_conversations(self.path) for u in c]
+        if found != [replace(u, label=None) for u in self.utterances]:
+            raise InputError(f"{self.path}: its utterances were changed meanwhile; feature {spec.name!r} is not added")
+        before = self.features[spec.name].spec if spec.name in self.features else None
+        now = next((FeatureSpec.from_dict(values) for values in stored if values["name"] == spec.name), None)
+        if now not in (None, before, spec):
+            raise InputError(f"{self.path}: another process has added another feature {spec.name!r} meanwhile")
 
     def in_memory(self, names: Sequence[str]) -> Corpus:
         """The corpus with copies of some features, which stay what they are whatever becomes of their files."""
@@ -299,17 +301,10 @@ def _refuse_repeated(what: str, ids: Sequence[str]) -> None:
         raise InputError(f"{what} {twice!r} is there more than once; ids must differ")
 
 
-def _check_utterance(u: Utterance, labels: LabelSet) -> None:
+def _check_label(u: Utterance, labels: LabelSet) -> None:
     if u.label is not None and u.label not in labels.names:
         known = f"{', '.join(labels)}{near(u.label, labels.names)}"
         raise InputError(f"utterance {u.id!r}: unknown label {u.label!r}; known are {known}")
-    if not all(isfinite(time) for time in (u.start, u.end) if time is not None):
-        raise InputError(f"utterance {u.id!r}: its times are {u.start} to {u.end}, expected finite seconds")
-    try:
-        "".join((u.id, u.text, u.speaker or "")).encode()
-    except UnicodeEncodeError as error:
-        half = error.object[error.start]
-        raise InputError(f"utterance {u.id!r}: expected whole Unicode, found half a character {half!r}") from None
 
 
 def _check_splits(splits: Mapping[str, Sequence[str]], known: set[str]) -> None:

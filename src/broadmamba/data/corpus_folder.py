@@ -6,7 +6,11 @@ conversation order, and each feature file one tensor `values` whose rows follow 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import errno
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +20,19 @@ from numpy.typing import NDArray
 from broadmamba.data.conversation import Conversation, Utterance
 from broadmamba.data.spec import FeatureSpec
 from broadmamba.errors import InputError
-from broadmamba.storage import map_arrays, read_json, read_jsonl, save_arrays, write_json, write_jsonl
+from broadmamba.storage import (
+    exclusive,
+    map_arrays,
+    read_json,
+    read_jsonl,
+    remove_leftovers,
+    save_arrays,
+    write_json,
+    write_jsonl,
+)
+
+_WAIT = 60.0
+"""Seconds that a process waits for another one to replace a corpus: it takes a moment."""
 
 FORMAT, VERSION = "broadmamba-corpus", 1
 _PARTS = {"name": str, "labels": list, "splits": dict, "features": list, "notes": list}
@@ -56,6 +72,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     for what, values in [*((key, manifest[key]) for key in ("labels", "notes")), *manifest["splits"].items()]:
         if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
             raise InputError(f"{file}: {what} is {_short(values)}, expected a list of strings")
+    if not all(isinstance(values, dict) and "name" in values for values in manifest["features"]):
+        raise InputError(f"{file}: features is {_short(manifest['features'])}, expected a list of specs with names")
     return manifest
 
 
@@ -124,6 +142,96 @@ def map_feature(folder: Path, spec: FeatureSpec) -> NDArray[np.float32]:
 def write_feature(folder: Path, name: str, values: NDArray[np.float32]) -> None:
     """Write the values of a feature atomically."""
     save_arrays(_feature_file(folder, name), {"values": values})
+
+
+_TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EISDIR)
+"""What a system says of a folder that shall take the name of something else."""
+
+
+def refuse_occupied(folder: Path) -> None:
+    """Refuse a place where something stands, and clear what a killed process left beside it.
+
+    An empty folder may be taken: it holds nothing that could be lost.
+
+    Raises:
+        InputError: something stands there.
+    """
+    remove_leftovers(folder.absolute().parent)
+    if os.path.lexists(folder) and (folder.is_symlink() or not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder}: exists already and is left as it is; choose another folder")
+
+
+def put_in_place(made: Path, folder: Path, overwrite: bool) -> None:
+    """Give a new corpus folder its name; what has come to stand there since is left as it is.
+
+    Args:
+        made: the folder, on the same file system.
+        folder: its name.
+        overwrite: whether a corpus that stands there is replaced. It is kept until the new one stands: after a kill
+            in between, `restore` puts it back.
+
+    Raises:
+        InputError: something stands there that is not to be replaced, or the folder cannot be written.
+    """
+    if not overwrite:
+        _rename(made, folder)
+        return
+    with _held_aside(folder) as aside:
+        _put_back(folder, aside)
+        if not os.path.lexists(folder):
+            _rename(made, folder)
+            return
+        read_manifest(folder)
+        with exclusive(folder, "adds a feature to it", _WAIT):
+            _rename(folder, aside / "corpus")
+            try:
+                _rename(made, folder)
+            finally:
+                _put_back(folder, aside)
+
+
+def restore(folder: Path) -> None:
+    """Put back a corpus that was being replaced when the process was killed.
+
+    Raises:
+        InputError: the folder cannot be written, or another process is at it.
+    """
+    if _aside(folder).is_dir() and not os.path.lexists(folder):
+        with _held_aside(folder) as aside:
+            _put_back(folder, aside)
+
+
+def _aside(folder: Path) -> Path:
+    return folder.absolute().with_name(f".{folder.absolute().name}.replaced")
+
+
+@contextmanager
+def _held_aside(folder: Path) -> Iterator[Path]:
+    """A hidden folder beside a corpus that is kept in it while it is replaced, by one process at a time."""
+    aside = _aside(folder)
+    with exclusive(aside, "replaces the corpus beside it", _WAIT):
+        yield aside
+    with suppress(OSError):
+        aside.rmdir()  # one that a kill left
+
+
+def _put_back(folder: Path, aside: Path) -> None:
+    if (aside / "corpus").is_dir():
+        if os.path.lexists(folder):  # the new one stands
+            shutil.rmtree(aside / "corpus", ignore_errors=True)
+        else:
+            _rename(aside / "corpus", folder)
+
+
+def _rename(source: Path, target: Path) -> None:
+    try:
+        with suppress(OSError):
+            target.rmdir()  # an empty folder alone; not every system renames to one
+        source.rename(target)
+    except OSError as error:
+        if error.errno in _TAKEN:
+            raise InputError(f"{target}: exists already and is left as it is; choose another folder") from None
+        raise InputError(f"{target}: cannot be written ({error.strerror or error})") from None
 
 
 def _feature_file(folder: Path, name: str) -> Path:

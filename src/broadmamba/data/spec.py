@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from broadmamba.errors import InputError
+
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}")
+_WIDEST = 100_000
 
 MODALITIES = ("text", "audio", "video")
 """The modalities in their fixed order."""
@@ -44,12 +48,16 @@ class FeatureSpec:
     gaps: bool = False
 
     def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise InputError(
+                f"feature {self.name!r:.120}: a feature's name has only letters, digits, '_', '-' and '.', 100 at most"
+            )
         if self.modality not in MODALITIES:
             raise InputError(
                 f"feature {self.name!r}: unknown modality {self.modality!r}; known are {', '.join(MODALITIES)}"
             )
-        if self.width < 1:
-            raise InputError(f"feature {self.name!r}: its width must be at least 1, found {self.width}")
+        if not 1 <= self.width <= _WIDEST:
+            raise InputError(f"feature {self.name!r}: expected a width from 1 to {_WIDEST}, found {self.width!r:.40}")
         if self.columns and len(self.columns) != self.width:
             raise InputError(f"feature {self.name!r}: {len(self.columns)} column names for a width of {self.width}")
 
@@ -78,6 +86,8 @@ class FeatureSpec:
                 raise InputError(
                     f"feature spec {values['name']!r}: {key} is {value!r}, expected {kinds.get(key, str).__name__}"
                 )
+        if not all(isinstance(column, str) for column in values.get("columns", ())):
+            raise InputError(f"feature spec {values['name']!r}: expected names of columns")
         return cls(**{**values, "columns": tuple(values.get("columns", ()))})
 
     def describe(self) -> str:

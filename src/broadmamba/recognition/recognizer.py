@@ -9,7 +9,6 @@ from pathlib import Path
 from broadmamba.data.conversation import Conversation
 from broadmamba.data.corpus import Feature
 from broadmamba.data.spec import FeatureSpec
-from broadmamba.errors import InputError
 from broadmamba.features.text.encoder import TextEncoder
 from broadmamba.features.text.tuned import is_tuned
 from broadmamba.recognition.prediction import ConversationPrediction, UtterancePrediction
@@ -62,11 +61,12 @@ class Recognizer:
                 and that are not given are made here; other modalities that are not given are missing.
 
         Raises:
-            InputError: the conversation has no utterances, or a feature does not fit it.
+            InputError: the conversation has no utterances, something in it is not what it should be, or a feature does
+                not fit it.
             IncompatibleError: a feature is not what the model was trained on, or the model can use none of them.
         """
-        if not conversation.utterances:
-            raise InputError(f"conversation {conversation.id!r} has no utterances")
+        conversation.check()
+        conversation.check_times()
         ids = [u.id for u in conversation]
         given = dict(features or {})
         for feature in given.values():

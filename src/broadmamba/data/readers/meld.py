@@ -11,6 +11,7 @@ from pathlib import Path
 from broadmamba.data.conversation import Conversation, Utterance
 from broadmamba.data.corpus import Corpus
 from broadmamba.data.readers.conventions import MELD_LABELS, decode
+from broadmamba.data.readers.labels import plain_label
 from broadmamba.errors import InputError
 from broadmamba.storage import read_bytes
 
@@ -64,6 +65,8 @@ def _read_split(path: Path, split: str, notes: list[str]) -> list[Conversation]:
     try:
         if missing := [column for column in _NEEDED if column not in (reader.fieldnames or ())]:
             raise InputError(f"{path}: expected the columns of MELD, missing are {', '.join(missing)}")
+        if twice := [column for column in _NEEDED if (reader.fieldnames or ()).count(column) > 1]:
+            raise InputError(f"{path}: expected each column once, found {', '.join(twice)} more than once")
         for row in reader:
             place = f"{path}, line {reader.line_num}"
             if None in row.values() or None in row:
@@ -80,6 +83,8 @@ def _read_split(path: Path, split: str, notes: list[str]) -> list[Conversation]:
         raise InputError(f"{path}: expected utterances, found only the header")
     if repeated:
         notes.append(f"{path.name}: rows that were there twice and are kept once: {repeated}")
+    if unlabelled := [u.id for u in rows.values() if u.label is None]:
+        notes.append(f"{path.name}: utterances without an emotion: {len(unlabelled)} ({unlabelled[0]}, …)")
     if instant := [u.id for u in rows.values() if u.start is not None and u.end is not None and u.end <= u.start]:
         notes.append(f"{path.name}: utterances that do not end after their start: {len(instant)} ({instant[0]}, …)")
     dialogues: dict[int, list[Utterance]] = {}
@@ -93,8 +98,8 @@ def _read_row(row: Mapping[str, str], split: str, place: str) -> tuple[tuple[int
     if not all(number.isdecimal() and len(number) < 10 for number in numbers):
         raise InputError(f"{place}: Dialogue_ID and Utterance_ID are {numbers}, expected whole numbers")
     dialogue, turn = map(int, numbers)
-    label = row["Emotion"].strip().lower()
-    if label not in MELD_LABELS.names:
+    label = plain_label(row["Emotion"].lower())
+    if label not in (None, *MELD_LABELS):
         raise InputError(f"{place}: unknown emotion {label!r}; known are {', '.join(MELD_LABELS)}")
     return (dialogue, turn), Utterance(
         id=f"{split}_dia{dialogue}_utt{turn}",

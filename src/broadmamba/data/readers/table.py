@@ -7,6 +7,8 @@ A line has `dialogue` and `utterance`, and may have `split`, `speaker`, `start`,
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from numpy.lib.format import open_memmap
 from broadmamba.data.conversation import Conversation, Utterance
 from broadmamba.data.corpus import Corpus, Feature
 from broadmamba.data.readers.conventions import make_feature, modality_of, order_labels
+from broadmamba.data.readers.labels import join_labels
+from broadmamba.data.spec import FeatureSpec
 from broadmamba.errors import InputError
 from broadmamba.storage import read_json, read_jsonl
 
@@ -70,15 +74,19 @@ def read(source: Path, name: str | None = None, modalities: Mapping[str, str] | 
     for id, split in split_of.items():
         if split is not None:
             splits.setdefault(split, []).append(id)
+    notes = [f"fields not taken over: {', '.join(sorted(ignored))}"] if ignored else []
+    utterances = [u for turns in conversations.values() for u in turns]
+    labels = join_labels([u.label for u in utterances], notes)
+    labelled = iter([replace(u, label=label) for u, label in zip(utterances, labels, strict=True)])
     files = sorted(source.glob("*.npy")) if source.is_dir() else []
     try:
         return Corpus(
             name or source.resolve().stem,
-            order_labels({u.label for turns in conversations.values() for u in turns if u.label is not None}),
-            tuple(Conversation(id, tuple(turns)) for id, turns in conversations.items()),
+            order_labels({label for label in labels if label is not None}),
+            tuple(Conversation(id, tuple(islice(labelled, len(turns)))) for id, turns in conversations.items()),
             {split: tuple(ids) for split, ids in splits.items()},
-            {file.stem: _read_feature(file, modalities or {}) for file in files},
-            notes=(f"fields not taken over: {', '.join(sorted(ignored))}",) if ignored else (),
+            {file.stem: _read_feature(file, modalities or {}, len(utterances)) for file in files},
+            notes=tuple(notes),
         )
     except InputError as error:
         raise error if str(source) in str(error) else InputError(f"{source}: {error}") from None
@@ -96,13 +104,20 @@ def _check_row(row: Mapping[str, Any], place: str) -> None:
             raise InputError(f"{place}: {key} is {row[key]!r:.60}, expected seconds")
 
 
-def _read_feature(path: Path, modalities: Mapping[str, str]) -> Feature:
+def _read_feature(path: Path, modalities: Mapping[str, str], rows: int) -> Feature:
+    if not path.is_file():
+        raise InputError(f"{path}: expected a NumPy array file, found a link to nothing or no file")
     try:
         stored = open_memmap(path, mode="r")  # neither unpickles nor believes a header beyond the file's length
     except Exception as error:  # a damaged header can raise almost anything
         raise InputError(f"{path}: expected a whole NumPy array file, found another ({error!s:.120})") from None
     if stored.dtype.kind != "f" or stored.ndim != 2 or stored.shape[1] < 1:
         raise InputError(f"{path}: expected floats (utterances, width), found {stored.dtype} {stored.shape}")
+    spec = FeatureSpec(path.stem, modality_of(path.stem, modalities), stored.shape[1])
+    if len(stored) != rows:  # before anything is read
+        raise InputError(
+            f"{path}: feature {spec.name!r}: {len(stored)} rows, expected one for each of {rows} utterances"
+        )
     with np.errstate(over="ignore"):  # a value beyond float32 becomes infinite, which the corpus refuses
         values = np.asarray(stored).astype(np.float32)
     columns: Any = ()
@@ -111,4 +126,4 @@ def _read_feature(path: Path, modalities: Mapping[str, str]) -> Feature:
         columns = read_json(names)
         if not isinstance(columns, list) or not all(isinstance(column, str) for column in columns):
             raise InputError(f"{names}: expected a list of {values.shape[1]} column names")
-    return make_feature(path.stem, modality_of(path.stem, modalities), values, tuple(columns))
+    return make_feature(spec.name, spec.modality, values, tuple(columns))
