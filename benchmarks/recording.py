@@ -27,7 +27,7 @@ from broadmamba.features.audio import load_audio  # noqa: E402
 from broadmamba.features.text.encoder import TextEncoder  # noqa: E402
 from broadmamba.features.video import load_video  # noqa: E402
 from broadmamba.features.video.expression_weights import fetch_weights  # noqa: E402
-from broadmamba.recognition.outputs import write_folder  # noqa: E402
+from broadmamba.recognition.outputs import write_outputs  # noqa: E402
 from broadmamba.recognition.recognizer import Recognizer  # noqa: E402
 from broadmamba.recognition.recording import Listening, predict_recording  # noqa: E402
 from corpora import make_untaught_model  # noqa: E402
@@ -67,7 +67,7 @@ def main() -> None:
             progress=progress,
         )
         recognised = time.perf_counter()
-        write_folder(prediction, Path(temporary) / "out", recording)
+        write_outputs(prediction, Path(temporary) / "out", None, recording, is_recording=True)
         end = time.perf_counter()
         before = loaded
         print(f"{chosen.minutes:g} min, {len(prediction)} utterances, {chosen.workers} workers")

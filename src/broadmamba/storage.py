@@ -7,6 +7,7 @@ Everything that broadmamba writes goes through here: a temporary file beside the
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import io
 import json
@@ -19,6 +20,7 @@ import stat
 import sys
 import tempfile
 import time
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,7 +31,10 @@ from numpy.typing import NDArray
 
 from broadmamba.errors import InputError
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\n")
+_FORMULA = tuple("=+-@")
+_BEFORE_FORMULA = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2060\ufeff]*")  # what a spreadsheet passes over
+_HALVES = re.compile(r"[\ud800-\udfff]")  # of characters, which UTF-8 cannot hold
+_EXCEL_CELL = 32_767  # characters
 _TEMPORARY = re.compile(r"(?:\..*\.|broadmamba-)(\d{1,19})-[0-9a-f]{8}\.tmp", re.DOTALL)
 _OPEN_FILES = ("/dev/stdout", "/dev/stderr", "/dev/fd/", "/proc/")
 _A_MINUTE, _A_DAY = 60, 86_400  # seconds
@@ -134,15 +139,15 @@ def remove_leftovers(folder: Path | str) -> None:
 
 def _temporary(target: Path) -> Path:
     """A hidden name beside a file, for its content until that is whole."""
-    return _beside(target, _process())
+    return beside(target, _process())
 
 
 def _process() -> str:
     return f"{os.getpid()}-{secrets.token_hex(4)}.tmp"
 
 
-def _beside(path: Path, ending: str) -> Path:
-    """A hidden name beside a path, no longer than file systems allow."""
+def beside(path: Path, ending: str) -> Path:
+    """A hidden name beside a path, `.<name>.<ending>`, no longer than file systems allow."""
     name = path.name
     if len(os.fsencode(name)) > 200:
         name = f"{name[:40]}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}"
@@ -227,6 +232,28 @@ def exclusive(folder: Path | str, doing: str, wait: float = 0.2) -> Iterator[Non
         lock.release()
 
 
+def check_writable(path: Path) -> None:
+    """Refuse a file or folder that cannot be written, before the work for it is done.
+
+    Args:
+        path: the file or folder; neither it nor the folders above it need be there yet.
+
+    Raises:
+        InputError: it lies in a file, or in a folder that nothing may be written into, or its name is too long.
+    """
+    if is_stream(path):
+        return
+    real = Path(os.path.realpath(path))
+    try:
+        with suppress(FileNotFoundError):
+            real.lstat()  # tells of a file above it and of names that are too long
+        there = next(place for place in real.parents if place.exists())
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
 def refuse_replacing(outputs: Iterable[Path], inputs: Iterable[Path | str | None]) -> None:
     """Refuse to write where something is read: over an input, or inside a folder that is one.
 
@@ -263,37 +290,73 @@ def _identity(path: Path | str) -> tuple[int, int] | None:
 def write_text(path: Path | str, text: str) -> None:
     """Write UTF-8 text atomically."""
     with atomic_write(path) as file:
-        file.write(text.encode("utf-8"))
+        file.write(utf8(text))
+
+
+def utf8(text: str) -> bytes:
+    """The text as UTF-8, with a question mark for each half of a character."""
+    return text.encode("utf-8", "replace")
 
 
 def write_json(path: Path | str, value: Any) -> None:
     """Write a value as indented JSON, atomically; NaN is refused, since JSON has none."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, json_text(value, indent=2) + "\n")
 
 
 def write_jsonl(path: Path | str, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write one JSON object a line, atomically."""
-    write_text(path, "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
+    write_text(path, jsonl_text(rows))
 
 
-def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def jsonl_text(rows: Iterable[Mapping[str, Any]]) -> str:
+    """One JSON object a line."""
+    return "".join(json_text(row) + "\n" for row in rows)
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """A value as JSON with characters as they are, but for halves, which are escaped; NaN is refused.
+
+    Raises:
+        ValueError: a number is not finite.
+    """
+    text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    return text if text.isascii() else _HALVES.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]], *, excel: bool = False) -> str:
     """Rows as CSV text with a header, lines ending in a plain newline.
 
     Text that a spreadsheet would take for a formula gets an apostrophe before it; all line breaks become newlines.
+
+    Args:
+        header: names of the columns.
+        rows: their cells.
+        excel: what Excel opens by a double click: a byte-order mark, lines that end in CR LF, and no cell that is
+            longer than the 32 767 characters that it holds.
     """
     buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(map(_cell, header))
-    writer.writerows(map(_cell, row) for row in rows)
-    return buffer.getvalue()
+    writer = csv.writer(buffer, lineterminator="\r\n" if excel else "\n")
+    longest = _EXCEL_CELL if excel else None
+    writer.writerow(_cell(name)[:longest] for name in header)
+    writer.writerows([_cell(value)[:longest] if isinstance(value, str) else value for value in row] for row in rows)
+    return ("\ufeff" if excel else "") + buffer.getvalue()
 
 
-def _cell(value: object) -> object:
-    if not isinstance(value, str):
-        return value
+def _cell(text: str) -> str:
     # a lone carriage return would break the row: csv quotes it only from Python 3.13 on
-    text = value.replace("\r\n", "\n").replace("\r", "\n")
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return f"'{text}" if _is_formula(text) else text
+
+
+def _is_formula(text: str) -> bool:
+    """Whether a spreadsheet would take a text for a formula, or might after dropping what stands before it.
+
+    Some take full-width signs, such as `＝`, for plain ones.
+    """
+    if text.startswith(("\t", "\n", "\x00")):
+        return True
+    begin = _BEFORE_FORMULA.match(text).end()  # type: ignore[union-attr]  # matches anything
+    return unicodedata.normalize("NFKC", text[begin : begin + 1]).startswith(_FORMULA)
 
 
 def read_json(path: Path | str, most: int | None = None) -> Any:

@@ -36,8 +36,8 @@ def test_webvtt_py_reads_every_cue_with_voice_emotion_text_and_times(path, predi
     by_start = sorted(prediction, key=lambda item: item.utterance.start)
     for caption, item, (speaker, text, _, _) in zip(captions, by_start, written, strict=True):
         assert html.unescape(caption.voice or "") == (speaker or "")
-        assert html.unescape(caption.text) == f"[{item.label} 70%] {text}".strip()
-        assert f"<c.emotion.{item.label}>[{item.label} 70%]</c>" in caption.raw_text
+        assert html.unescape(caption.text) == f"[{item.label} {item.probability:.0%}] {text}".strip()
+        assert f"<c.emotion.{item.label}>[{item.label} {item.probability:.0%}]</c>" in caption.raw_text
 
 
 @settings(max_examples=80, deadline=None)

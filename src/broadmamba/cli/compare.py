@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from broadmamba.cli.printing import console, hand_over
+
 
 def compare(
     first: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder, made by train.")],
@@ -22,13 +24,11 @@ def compare(
     and by a paired t-test over the seeds that both have, which holds the dialogues fixed. Of several comparisons, the
     p-values are adjusted by Holm's method.
     """
-    from rich.console import Console
-
     from broadmamba.cli.tables import comparison_table
     from broadmamba.training.comparison import compare_runs
 
     result = compare_runs(first, others, resamples=resamples, seed=seed)
     if as_json:
-        typer.echo(json.dumps(result, indent=2))
+        hand_over(json.dumps(result, indent=2) + "\n")
     else:
-        Console().print(comparison_table(result))
+        console().print(comparison_table(result))

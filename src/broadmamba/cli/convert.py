@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from broadmamba.cli.printing import console, show
 
+if TYPE_CHECKING:
     from broadmamba.data.corpus import Corpus, Split
 
 
@@ -26,8 +26,6 @@ def convert(
     name: Annotated[str | None, typer.Option(help="Name of the corpus.")] = None,
 ) -> None:
     """Convert MELD's CSVs, a table (JSONL + NPY) or a feature pickle into a corpus folder."""
-    from rich.console import Console
-
     from broadmamba.data.corpus_folder import refuse_occupied
     from broadmamba.data.readers import read_corpus
 
@@ -35,7 +33,7 @@ def convert(
     stated = dict(_name_and_kind(pair) for pair in modality or [])
     corpus = read_corpus(source, format, name, stated)
     corpus.save(out)
-    _print_summary(corpus, out, Console())
+    _print_summary(corpus, out)
 
 
 def _name_and_kind(pair: str) -> tuple[str, str]:
@@ -47,28 +45,27 @@ def _name_and_kind(pair: str) -> tuple[str, str]:
     return name, kind
 
 
-def _print_summary(corpus: Corpus, out: Path, console: Console) -> None:
+def _print_summary(corpus: Corpus, out: Path) -> None:
     from collections import Counter
 
-    from rich.markup import escape
     from rich.table import Table
 
-    console.print(f"[bold]{escape(corpus.name)}[/bold] → {escape(str(out))}", highlight=False)
+    show(f"{corpus.name} → {out}")
     parts: list[Corpus | Split] = [corpus, *map(corpus.split, corpus.splits)]
     labels = [Counter(utterance.label for utterance in part.utterances) for part in parts]
-    table = Table("", "all", *map(escape, corpus.splits))
+    table = Table("", "all", *corpus.splits)
     table.add_row("conversations", *(str(len(part.conversations)) for part in parts))
     table.add_row("utterances", *(str(len(part.utterances)) for part in parts), end_section=True)
     for label in corpus.labels:
-        table.add_row(escape(label), *(str(counts[label]) for counts in labels))
+        table.add_row(label, *(str(counts[label]) for counts in labels))
     if any(None in counts for counts in labels):
         table.add_row("(no label)", *(str(counts[None]) for counts in labels))
-    console.print(table)
+    console().print(table)
     if corpus.features:
         features = Table("feature", "modality", "width", "rows missing", "rows with gaps")
         for key, feature in corpus.features.items():
             numbers = (feature.spec.width, feature.missing().sum(), feature.incomplete().sum())
-            features.add_row(escape(key), feature.spec.modality, *map(str, numbers))
-        console.print(features)
+            features.add_row(key, feature.spec.modality, *map(str, numbers))
+        console().print(features)
     for note in corpus.notes:
-        console.print(f"note: {escape(note)}", highlight=False)
+        show(f"note: {note}")

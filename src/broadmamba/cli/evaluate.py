@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from broadmamba.cli.printing import console, hand_over, say
+
 
 def evaluate(
     model: Annotated[str, typer.Argument(help="Model folder, or the name of a model that comes with broadmamba.")],
@@ -25,7 +27,6 @@ def evaluate(
     opened = Corpus.open(corpus)
 
     import torch
-    from rich.console import Console
 
     from broadmamba.cli.tables import report_tables, subsets_table
     from broadmamba.recognition.pretrained import find_model
@@ -39,13 +40,12 @@ def evaluate(
     if subsets:
         report["subsets"] = report_subsets(checkpoint, opened, split)
     if as_json:
-        typer.echo(json.dumps({"model": model, "corpus": opened.name, "split": split, **report}, indent=2))
+        hand_over(json.dumps({"model": model, "corpus": opened.name, "split": split, **report}, indent=2) + "\n")
         return
     absent = [m for m in checkpoint.modalities if m not in report["modalities"]]
-    console = Console()
     for table in report_tables(report):
-        console.print(table)
+        console().print(table)
     if subsets:
-        console.print(subsets_table(report["subsets"]))
+        console().print(subsets_table(report["subsets"]))
     if absent:
-        typer.echo(f"Scored without {', '.join(absent)}, which the corpus does not have.", err=True)
+        say(f"Scored without {', '.join(absent)}, which the corpus does not have.")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from broadmamba.cli.printing import say
 from broadmamba.cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def extract(
         from broadmamba.features.audio import load_audio
 
         if notice := load_audio(audio).notice:
-            typer.echo(notice, err=True)
+            say(notice)
         opened = _add_media_feature(opened, partial(load_audio, audio), media, count)
     if video and media:
         from broadmamba.features.video import load_video
@@ -99,15 +100,15 @@ def _add_media_feature(corpus: Corpus, load: Load, media: Path, workers: int) ->
     with progress_bar(f"Extracting {spec.name}") as advance:
         extended, report = extract_media(corpus, load, media, workers, advance)
     missing = int(extended.features[spec.name].missing().sum())
-    typer.echo(f"{corpus.path}: added {spec.describe()} for {report.utterances - missing} utterances", err=True)
+    say(f"{corpus.path}: added {spec.describe()} for {report.utterances - missing} utterances")
     if silent := missing - len(report.failures):
         what = "heard" if spec.modality == "audio" else "seen"
-        typer.echo(f"utterances in which nothing is to be {what}: {silent}", err=True)
+        say(f"utterances in which nothing is to be {what}: {silent}")
     if report.failures and corpus.path:
         listed = report_file(corpus.path, spec.name)
-        typer.echo(f"utterances that failed: {len(report.failures)}, listed in {listed}", err=True)
+        say(f"utterances that failed: {len(report.failures)}, listed in {listed}")
         for line in report.summary():
-            typer.echo(f"  {line}", err=True)
+            say(f"  {line}")
     return extended
 
 
@@ -121,7 +122,7 @@ def add_text_feature(
 ) -> None:
     """Encode all texts of a corpus, and tell what came of it."""
     if sys.stderr.isatty():
-        typer.echo(f"Loading the text encoder {source} …", err=True)
+        say(f"Loading the text encoder {source} …")
 
     import torch
 
@@ -140,8 +141,8 @@ def add_text_feature(
     with progress_bar("Encoding texts") as advance:
         extended = extract_text(corpus, encoder, batch_size, advance)
     rows = int((~extended.features[encoder.spec.name].missing()).sum())
-    typer.echo(f"{corpus.path}: added {encoder.spec.describe()} for {rows} utterances", err=True)
+    say(f"{corpus.path}: added {encoder.spec.describe()} for {rows} utterances")
 
 
 def _tell_present(corpus: Corpus, spec: FeatureSpec) -> None:
-    typer.echo(f"{corpus.path} has the feature {spec.describe()} already; nothing to do", err=True)
+    say(f"{corpus.path} has the feature {spec.describe()} already; nothing to do")

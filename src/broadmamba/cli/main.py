@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from typing import Annotated
 
@@ -18,10 +17,15 @@ from broadmamba.cli.extract import extract
 from broadmamba.cli.fetch import fetch
 from broadmamba.cli.finetune_text import finetune_text
 from broadmamba.cli.predict import predict
+from broadmamba.cli.printing import finish_streams, prepare_streams, say, show
 from broadmamba.cli.reproduce import reproduce
 from broadmamba.cli.train import train
 from broadmamba.errors import BroadMambaError
-from broadmamba.terminal import printable
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+_NO_MEMORY = "can't allocate memory"  # how torch says it
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 for command in (predict, convert, extract, finetune_text, train, evaluate, compare, reproduce, fetch):
@@ -30,7 +34,7 @@ for command in (predict, convert, extract, finetune_text, train, evaluate, compa
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"broadmamba {__version__}")
+        show(f"broadmamba {__version__}")
         raise typer.Exit
 
 
@@ -50,18 +54,42 @@ class _Notices(logging.Handler):
     """Shows what the user should know, a sentence each: what the package logs as a warning."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(f"broadmamba: {printable(record.getMessage())}", file=sys.stderr)
+        say(f"broadmamba: {record.getMessage()}")
 
 
 def run() -> None:
     """Run the command line; an error that is no bug is one sentence on standard error and exit code 2."""
+    prepare_streams()
     gather_caches()
     logging.getLogger("broadmamba").addHandler(_Notices(logging.WARNING))
     try:
-        app()
+        code = _run()
+    finally:
+        finish_streams()
+    sys.exit(code)
+
+
+def _run() -> int:
+    try:
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
+    except SystemExit as leaving:
+        if leaving.code == INTERRUPTED:
+            say("broadmamba: interrupted")
+        return int(leaving.code or 0)
+    except KeyboardInterrupt:
+        say("broadmamba: interrupted")
+        return INTERRUPTED
     except BroadMambaError as error:
-        print(f"broadmamba: {printable(str(error))}", file=sys.stderr)
-        sys.exit(2)
+        say(f"broadmamba: {error}")
+        return 2
     except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        return 1
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and _NO_MEMORY not in str(error):
+            raise
+        say(f"broadmamba: the memory of this machine does not suffice ({error or 'out of memory'})")
+        return 2
+    return 0

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from broadmamba.cli.printing import console, hand_over, say
 from broadmamba.cli.progress import progress_stages
 
 if TYPE_CHECKING:
+    from broadmamba.data.conversation import Conversation
+    from broadmamba.recognition.outputs import Setting
     from broadmamba.recognition.prediction import ConversationPrediction
     from broadmamba.recognition.recognizer import Recognizer
     from broadmamba.recognition.recording import Listening
@@ -69,7 +74,10 @@ def predict(
     speakers: Annotated[
         int | None,
         typer.Option(
-            min=1, help="How many people speak, where the transcript does not say who.", show_default="found by itself"
+            min=1,
+            max=1000,
+            help="How many people speak, where the transcript does not say who.",
+            show_default="found by itself",
         ),
     ] = None,
     tiers: Annotated[
@@ -81,97 +89,85 @@ def predict(
         ),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes for sound and pictures.", show_default="one a core")
+        int | None, typer.Option(min=1, max=1024, help="Processes for sound and pictures.", show_default="one a core")
     ] = None,
+    caption_speakers: Annotated[
+        bool, typer.Option("--caption-speakers", help="Captions say in words who speaks; most players show no voices.")
+    ] = False,
+    excel: Annotated[bool, typer.Option("--excel", help="CSV that Excel opens by a double click.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace what stands at --out, whatever it was made from.")
+    ] = False,
 ) -> None:
     """Label each utterance with its emotion, its probability, and what each modality weighed.
 
     A recording gives words, voice and faces, as far as the model reads them. With --out FOLDER, work that was
-    interrupted goes on where it was.
+    interrupted goes on where it was. Outputs of the same source are replaced, others only with --overwrite.
     """
-    from broadmamba.errors import InputError
-    from broadmamba.media.kind import is_recording
-    from broadmamba.recognition.outputs import choose_format, render, write_file, write_folder
+    from broadmamba.recognition.outputs import (
+        Setting,
+        choose_format,
+        output_files,
+        refuse_replacing_others,
+        write_outputs,
+    )
     from broadmamba.recognition.prediction import NOTICE
-    from broadmamba.recognition.writers import print_table
+    from broadmamba.recognition.pretrained import find_model
+    from broadmamba.storage import check_writable, refuse_replacing
 
     chosen = choose_format(format, out)
-    work = _unfinished(out, folder=chosen is None)
-    recording = source if is_recording(source) else None
-    if recording is None:
-        if transcript is not None:
-            raise InputError(f"{source}: expected a recording, since a transcript was given too, found something else")
-        prediction = _of_transcript(source, encoding, tiers or (), model, encoder)
-    else:
-        if tiers and transcript is None:
-            raise InputError(
-                f"{source}: expected a transcript too, since tiers of one were named, found only a recording"
-            )
-        from broadmamba.media.recording import Recording
-        from broadmamba.media.transcripts import read_transcript
+    if out is not None:
+        files = output_files(out, chosen)
+        for file in files:
+            check_writable(file)
+        read = [file for file in (source, transcript, weights) if file and not file.is_dir()]
+        named = [find_model(model), *(Path(name) for name in (encoder, speech_model) if name)]
+        refuse_replacing(files, [*read, *(folder for folder in named if (folder / "config.json").is_file())])
+        if not overwrite:
+            refuse_replacing_others(out, chosen, source)
+    load = partial(_load, model, encoder)
+    read_conversation = partial(_read, tiers=tiers or (), encoding=encoding)
+    setting = Setting(caption_speakers=caption_speakers, excel=excel)
+    recording = _is_recording(source, transcript, tiers)
+    with _work_folder(out, folder=chosen is None) as work:
+        if recording:
+            from broadmamba.media.recording import Recording
 
-        Recording.open(recording).close()  # before the slow imports, so that a bad file is told at once
-        said = None if transcript is None else read_transcript(transcript, tiers=tiers or (), encoding=encoding)
-        from broadmamba.recognition.recording import Listening
+            Recording.open(source).close()  # before the slow imports, so that a bad file is told at once
+            said = None if transcript is None else read_conversation(transcript)
+            from broadmamba.recognition.recording import Listening, clear_work
 
-        listening = Listening(transcript=said, speech_model=speech_model, language=language, speakers=speakers)
-        prediction = _of_recording(recording, listening, model, encoder, weights, work, workers or os.cpu_count() or 1)
-    if out is not None and chosen is None:
-        for file in write_folder(prediction, out, recording):
-            typer.echo(file, err=True)
-    elif out is not None and chosen is not None:
-        write_file(prediction, out, chosen, recording)
-    elif chosen == "table":
-        from rich.console import Console
-
-        print_table(prediction, Console())
-    else:
-        typer.echo(render(prediction, chosen or "table"), nl=False)
-    if recording is not None and work is not None:  # only now, since what could not be written must not be lost
-        from broadmamba.recognition.recording import clear_work
-
-        clear_work(work)
-    typer.echo(NOTICE, err=True)
+            listening = Listening(transcript=said, speech_model=speech_model, language=language, speakers=speakers)
+            prediction = _of_recording(source, listening, load, weights, work, workers or os.cpu_count() or 1)
+        else:
+            prediction = _of_conversation(read_conversation(source), load)
+        if out is None:
+            _print(prediction, chosen or "table", source, setting)
+        else:
+            written = write_outputs(prediction, out, chosen, source, setting, is_recording=recording)
+            for file in written if chosen is None else ():
+                say(file)
+        if recording and work is not None:  # only now, since what could not be written must not be lost
+            clear_work(work)
+    say(NOTICE)
 
 
-def _of_transcript(
-    transcript: Path, encoding: str | None, tiers: Sequence[str], model: str, encoder: str | None
-) -> ConversationPrediction:
-    from rich.console import Console
+def _is_recording(source: Path, transcript: Path | None, tiers: Sequence[str] | None) -> bool:
+    from broadmamba.errors import InputError
+    from broadmamba.media.kind import is_recording
 
+    recording = is_recording(source)
+    if transcript is not None and not recording:
+        raise InputError(f"{source}: expected a recording, since a transcript was given too, found something else")
+    if recording and tiers and transcript is None:
+        raise InputError(f"{source}: expected a transcript too, since tiers of one were named, found only a recording")
+    return recording
+
+
+def _read(transcript: Path, tiers: Sequence[str], encoding: str | None) -> Conversation:
     from broadmamba.media.transcripts import read_transcript
 
-    # before the slow imports, so that a bad file is told at once
-    conversation = read_transcript(transcript, tiers=tiers, encoding=encoding)
-    console = Console(stderr=True)
-    with console.status("Loading the model …"):
-        recognizer = _load(model, encoder)
-    with console.status("Recognising …"):
-        return recognizer.predict(conversation)
-
-
-def _of_recording(
-    recording: Path,
-    listening: Listening,
-    model: str,
-    encoder: str | None,
-    weights: Path | None,
-    work: Path | None,
-    workers: int,
-) -> ConversationPrediction:
-    from broadmamba.recognition.recording import predict_recording
-
-    with tempfile.TemporaryDirectory(prefix="broadmamba-") as temporary, progress_stages() as progress:
-        return predict_recording(
-            _load(model, encoder),
-            recording,
-            work or Path(temporary),
-            listening,
-            workers=workers,
-            weights=weights,
-            progress=progress,
-            notice=lambda text: typer.echo(text, err=True),
-        )
+    return read_transcript(transcript, tiers=tiers, encoding=encoding)
 
 
 def _load(model: str, encoder: str | None) -> Recognizer:
@@ -180,8 +176,64 @@ def _load(model: str, encoder: str | None) -> Recognizer:
     return Recognizer.from_pretrained(model, encoder=encoder)
 
 
-def _unfinished(out: Path | None, folder: bool) -> Path | None:
-    """Where work is kept until all is done: with the output, since there the next run looks."""
-    if out is None:
-        return None
-    return out / ".unfinished" if folder else out.with_name(f".{out.name}.unfinished")
+def _of_conversation(conversation: Conversation, load: Callable[[], Recognizer]) -> ConversationPrediction:
+    screen = console(stderr=True)
+    with screen.status("Loading the model …"):
+        recognizer = load()
+    with screen.status("Recognising …"):
+        return recognizer.predict(conversation)
+
+
+def _of_recording(
+    recording: Path,
+    listening: Listening,
+    load: Callable[[], Recognizer],
+    weights: Path | None,
+    work: Path | None,
+    workers: int,
+) -> ConversationPrediction:
+    from broadmamba.recognition.recording import predict_recording
+    from broadmamba.storage import temporary_folder
+
+    with nullcontext(work) if work else temporary_folder() as folder, progress_stages() as progress:
+        return predict_recording(
+            load(),
+            recording,
+            folder,
+            listening,
+            workers=workers,
+            weights=weights,
+            progress=progress,
+            notice=say,
+        )
+
+
+def _print(prediction: ConversationPrediction, format: str, source: Path, setting: Setting) -> None:
+    from broadmamba.recognition.outputs import render, source_as_seen_from
+    from broadmamba.recognition.writers import print_table
+
+    if format == "table":
+        print_table(prediction, console())
+    else:
+        hand_over(render(prediction, format, replace(setting, source=source_as_seen_from(Path(), source))))
+
+
+@contextmanager
+def _work_folder(out: Path | None, folder: bool) -> Iterator[Path | None]:
+    """Where work is kept until all is done, held alone: with the output, since there the next run looks."""
+    from broadmamba.storage import beside, exclusive, is_stream, remove_leftovers
+
+    if out is None or is_stream(out):
+        yield None
+        return
+    real = Path(os.path.realpath(out))  # a link may point to what is not there yet
+    work = real / ".unfinished" if folder else beside(real, "unfinished")
+    made = [place for place in (work, *work.parents) if not place.exists()]
+    remove_leftovers(work.parent)
+    try:
+        with exclusive(work, f"writes to {out}"):
+            yield work
+    finally:
+        for place in dict.fromkeys([work, *made]):
+            with suppress(OSError):  # something is in it
+                place.rmdir()

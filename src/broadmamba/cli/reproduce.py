@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from broadmamba.cli.printing import say, show
 from broadmamba.errors import InputError
 
 if TYPE_CHECKING:
@@ -54,15 +55,11 @@ def reproduce(
     if not known:
         raise InputError(f"expected the name of a table or figure, found none; known are {', '.join(studies())}")
 
-    from rich.console import Console
-
     from broadmamba.experiments.reproduce import reproduce as make
     from broadmamba.experiments.workshop import Workshop
 
-    console = Console(stderr=True)
-
     def progress(done: int, total: int, job: Job) -> None:
-        console.print(f"{done} of {total}: {job.corpus}, {job.config.system}, seed {job.seed}", highlight=False)
+        say(f"{done} of {total}: {job.corpus}, {job.config.system}, seed {job.seed}")
 
     workshop = Workshop(
         out=out,
@@ -70,9 +67,9 @@ def reproduce(
         seeds=numbers,
         workers=workers or os.cpu_count() or 1,
         progress=progress,
-        say=lambda text: console.print(text, highlight=False),
+        say=say,
         features=chosen,
     )
     for name in known:
         for path in make(name, workshop):
-            typer.echo(str(path))
+            show(path)

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+
+from broadmamba.cli.printing import console, say
 
 if TYPE_CHECKING:
     from broadmamba.training.fit import Epoch
@@ -26,9 +27,9 @@ _BEFORE = "… before calibration"
 @contextmanager
 def training_progress(seeds: int, epochs: int) -> Iterator[Callable[[int, Epoch], None]]:
     """A bar on standard error that moves with each epoch; a line for each tenth epoch where there is no terminal."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    screen = console(stderr=True)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
         task = bar.add_task("Training", total=seeds * epochs)
         begun: list[int] = []
 
@@ -37,8 +38,8 @@ def training_progress(seeds: int, epochs: int) -> Iterator[Callable[[int, Epoch]
                 begun.append(seed)
             dev = f"seed {seed}, epoch {epoch.epoch}: dev W-F1 {100 * epoch.dev['weighted_f1']:.1f}"
             bar.update(task, completed=(len(begun) - 1) * epochs + epoch.epoch, description=dev)
-            if not console.is_terminal and epoch.epoch % 10 == 0:
-                console.print(dev, highlight=False)
+            if not screen.is_terminal and epoch.epoch % 10 == 0:
+                say(dev)
 
         yield on_epoch
 

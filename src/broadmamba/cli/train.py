@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from broadmamba.cli.printing import console, say
+
 if TYPE_CHECKING:
     from broadmamba.training.config import TrainingConfig
 
@@ -37,7 +39,6 @@ def train(
     opened = Corpus.open(corpus)  # before the slow imports, so that a wrong folder is told at once
 
     import torch
-    from rich.console import Console
 
     from broadmamba.cli.tables import figures_table, training_progress
     from broadmamba.training.config import preset as load_preset
@@ -50,5 +51,5 @@ def train(
     config: TrainingConfig = adjust(load_preset(preset), features or [], set_ or [])
     with training_progress(len(numbers), config.epochs) as on_epoch:
         summary = train_seeds(opened, config, numbers, out, on_epoch=on_epoch)
-    Console().print(figures_table(summary))
-    typer.echo(f"Written to {out}", err=True)
+    console().print(figures_table(summary))
+    say(f"Written to {out}")

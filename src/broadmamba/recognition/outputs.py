@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import quote
 
+from broadmamba import storage
 from broadmamba.data.conversation import near
 from broadmamba.errors import InputError
 from broadmamba.recognition.captions import webvtt_text
@@ -13,23 +17,50 @@ from broadmamba.recognition.prediction import ConversationPrediction
 from broadmamba.recognition.report import report_html
 from broadmamba.recognition.tiers import eaf_text, textgrid_text
 from broadmamba.recognition.writers import csv_text, jsonl_text, table_text
-from broadmamba.storage import write_text
+from broadmamba.storage import is_stream, json_text, utf8, write_text
 
-Writer = Callable[[ConversationPrediction, Path | None], str]
-"""From a prediction, and where its recording lies as seen from the file, to the file's text."""
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What is written with a prediction, and how.
+
+    Attributes:
+        media: the recording, as seen from the file.
+        source: what was read, the recording or a transcript, as seen from the file.
+        caption_speakers: captions say in words who speaks.
+        excel: CSV as Excel opens it.
+    """
+
+    media: Path | None = None
+    source: str | None = None
+    caption_speakers: bool = False
+    excel: bool = False
+
+
+Writer = Callable[[ConversationPrediction, Setting], str]
+"""From a prediction to a file's text."""
 
 FORMATS: Mapping[str, Writer] = {
-    "table": lambda prediction, media: table_text(prediction),
-    "jsonl": lambda prediction, media: jsonl_text(prediction),
-    "csv": lambda prediction, media: csv_text(prediction),
-    "vtt": lambda prediction, media: webvtt_text(prediction),
-    "eaf": eaf_text,
-    "textgrid": lambda prediction, media: textgrid_text(prediction),
-    "html": lambda prediction, media: report_html(prediction, media.as_posix() if media else None),
+    "table": lambda prediction, setting: table_text(prediction),
+    "jsonl": lambda prediction, setting: jsonl_text(prediction, setting.source),
+    "csv": lambda prediction, setting: csv_text(prediction, setting.source, excel=setting.excel),
+    "vtt": lambda prediction, setting: webvtt_text(prediction, speakers=setting.caption_speakers),
+    "eaf": lambda prediction, setting: eaf_text(prediction, setting.media),
+    "textgrid": lambda prediction, setting: textgrid_text(prediction),
+    "html": lambda prediction, setting: report_html(prediction, setting.media.as_posix() if setting.media else None),
 }
 """Format name to writer; the names are also the suffixes of files, except for `table`."""
 
 _NEED_TIMES = ("vtt", "eaf", "textgrid")
+_MARKS = {
+    "table": "source: {}\n",
+    "vtt": "\nNOTE source: {}\n",
+    "eaf": "<!-- source: {} -->\n",
+    "textgrid": "! source: {}\n",
+    "html": "<!-- source: {} -->\n",
+}
+"""How a file ends that was made from a source, quoted as in a URL; JSONL and CSV have it in each row."""
+
 _FOLDER = {
     "csv": "predictions.csv",
     "vtt": "captions.vtt",
@@ -57,50 +88,119 @@ def choose_format(wanted: str | None, out: Path | None) -> str | None:
         if out is None:
             return "table"
         suffix = out.suffix.removeprefix(".").lower()
-        return None if out.is_dir() or not suffix else _known("table" if suffix == "txt" else suffix)
+        return None if not suffix or _is_folder(out) else _known("table" if suffix == "txt" else suffix)
     return _known(wanted.lower())
 
 
-def render(prediction: ConversationPrediction, format: str, media: Path | None = None) -> str:
+def render(prediction: ConversationPrediction, format: str, setting: Setting = Setting()) -> str:
     """The prediction as text in one of `FORMATS`.
 
     Raises:
         InputError: the format is unknown, or needs times where the conversation has none.
     """
-    return FORMATS[_known(format)](prediction, media)
+    text = FORMATS[_known(format)](prediction, setting)
+    if setting.source is None or format not in _MARKS:
+        return text
+    return text + _MARKS[format].format(_quoted(setting.source))
 
 
-def write_file(prediction: ConversationPrediction, out: Path, format: str, recording: Path | None = None) -> None:
-    """Write one file, whole or not at all."""
-    write_text(out, render(prediction, format, _as_seen_from(out.parent, recording)))
+def output_files(out: Path, format: str | None) -> list[Path]:
+    """The files that are written: one, or with the format None all of a folder."""
+    return [out] if format is not None else [out / name for name in _FOLDER.values()]
 
 
-def write_folder(prediction: ConversationPrediction, out: Path, recording: Path | None = None) -> list[Path]:
-    """Write all formats into a folder, each file whole or not at all.
+def refuse_replacing_others(out: Path, format: str | None, source: Path) -> None:
+    """Refuse to replace what stands where the outputs will, unless it was made from the same source.
 
-    Formats that need times are left out where the conversation has none.
+    Args:
+        out: file or folder that is to be written.
+        format: of the one file; None for a folder.
+        source: the recording or transcript that is read.
+
+    Raises:
+        InputError: something else stands there.
+    """
+    formats = _FOLDER if format is None else {format: out.name}
+    for kind, file in zip(formats, output_files(out, format), strict=True):
+        if file.is_file() and not is_stream(file) and not _was_made_from(source, file, kind):
+            raise InputError(
+                f"{file}: stands there already and was not made from {source}; choose another --out, or say "
+                "--overwrite to replace it"
+            )
+
+
+def write_outputs(
+    prediction: ConversationPrediction,
+    out: Path,
+    format: str | None,
+    source: Path,
+    setting: Setting = Setting(),
+    *,
+    is_recording: bool = False,
+) -> list[Path]:
+    """Write one file, or all formats into a folder, each file whole or not at all.
+
+    In a folder, formats that need times are left out where the conversation has none; what an earlier run wrote in them
+    is removed.
 
     Args:
         prediction: what was recognised.
-        out: the folder, made where it does not exist.
-        recording: what it was recognised in; report and ELAN file refer to it by its path from the folder.
+        out: the file or the folder, made where it does not exist.
+        format: of the one file; None for a folder.
+        source: what was read; the outputs refer to it by its path from where they stand.
+        setting: how; where recording and source are is found here.
+        is_recording: the source is a recording, which report and ELAN file play.
 
     Returns:
         The files.
 
     Raises:
-        InputError: the folder cannot be written.
+        InputError: something cannot be written, or the format needs times where the conversation has none.
     """
+    folder = out if format is None else out.parent
+    setting = replace(
+        setting,
+        media=_as_seen_from(folder, source) if is_recording else None,
+        source=source_as_seen_from(folder, source),
+    )
     timed = any(item.utterance.start is not None for item in prediction)
-    media = _as_seen_from(out, recording)
-    texts = {
-        out / name: render(prediction, format, media)
-        for format, name in _FOLDER.items()
-        if timed or format not in _NEED_TIMES
-    }
+    texts: dict[Path, str | None] = {}
+    for kind, file in zip(_FOLDER if format is None else [format], output_files(out, format), strict=True):
+        wanted = timed or format is not None or kind not in _NEED_TIMES
+        texts[file] = render(prediction, kind, setting) if wanted else None
     for file, text in texts.items():
-        write_text(file, text)
-    return list(texts)
+        if text is not None:
+            write_text(file, text)
+        elif file.is_file():
+            file.unlink()
+    return [file for file, text in texts.items() if text is not None]
+
+
+def _was_made_from(source: Path, file: Path, format: str) -> bool:
+    """Whether a file is ours and ends as every file of this format does that was made from the source."""
+    seen = source_as_seen_from(file.parent, source)
+    if seen is None:
+        return False
+    if format == "jsonl":
+        ending = f'"source": {json_text(seen)}}}\n'
+    elif format == "csv":
+        ending = f",{storage.csv_text([seen], [])}"
+    else:
+        ending = _MARKS[format].format(_quoted(seen))
+    with suppress(OSError), file.open("rb") as content:
+        content.seek(max(0, content.seek(0, os.SEEK_END) - len(utf8(ending)) - 2))
+        return content.read().replace(b"\r\n", b"\n").endswith(utf8(ending))
+    return False
+
+
+def _quoted(source: str) -> str:
+    return quote(os.fsencode(source)).replace("--", "-%2D")  # two would end a comment
+
+
+def _is_folder(path: Path) -> bool:
+    with suppress(OSError):  # a name that is too long, which is told where it is written
+        return path.is_dir()
+    return False
 
 
 def _known(format: str) -> str:
@@ -109,11 +209,15 @@ def _known(format: str) -> str:
     return format
 
 
-def _as_seen_from(folder: Path, recording: Path | None) -> Path | None:
-    """Where the recording lies relative to the folder; None where that cannot be said, as on another drive."""
-    if recording is None:
-        return None
+def source_as_seen_from(folder: Path, source: Path) -> str | None:
+    """The path of a source relative to a folder; None of a pipe, and where there is none, as on another drive."""
+    seen = None if is_stream(source) or str(source) == "-" else _as_seen_from(folder, source)
+    return seen.as_posix() if seen else None
+
+
+def _as_seen_from(folder: Path, file: Path) -> Path | None:
+    """Where a file lies relative to a folder; None where that cannot be said, as on another drive."""
     try:
-        return Path(os.path.relpath(recording.resolve(), folder.resolve()))
+        return Path(os.path.relpath(file.resolve(), folder.resolve()))
     except ValueError:
         return None

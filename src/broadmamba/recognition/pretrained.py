@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from importlib import resources
 from pathlib import Path
 
@@ -10,6 +12,9 @@ from broadmamba.errors import InputError
 
 DEFAULT = "meld"
 """The model that comes with the package: trained on words and voices of MELD's dialogues."""
+
+
+_OF_A_SEED = re.compile(r"seed-\d+")
 
 
 def find_model(model: str | Path = DEFAULT) -> Path:
@@ -30,3 +35,15 @@ def find_model(model: str | Path = DEFAULT) -> Path:
             f"{model}: expected a model folder or one of {', '.join(known)}, found neither{near(str(model), known)}"
         )
     return Path(model)
+
+
+def name_of(model: str | Path = DEFAULT) -> str:
+    """What a model is called: its folder's name, or of a run's `runs/seed-0/model` what tells it apart, `runs/seed-0`.
+
+    Args:
+        model: as for `find_model`.
+    """
+    folder = Path(os.path.normpath(find_model(model).absolute()))
+    if folder.name == "model" and _OF_A_SEED.fullmatch(folder.parent.name):
+        return f"{folder.parent.parent.name}/{folder.parent.name}"
+    return folder.name

@@ -12,7 +12,7 @@ from broadmamba.data.spec import FeatureSpec
 from broadmamba.features.text.encoder import TextEncoder
 from broadmamba.features.text.tuned import is_tuned
 from broadmamba.recognition.prediction import ConversationPrediction, UtterancePrediction
-from broadmamba.recognition.pretrained import DEFAULT, find_model
+from broadmamba.recognition.pretrained import DEFAULT, find_model, name_of
 from broadmamba.training.checkpoint import ENCODER, Checkpoint
 
 
@@ -48,7 +48,7 @@ class Recognizer:
         """
         folder = find_model(model)
         own = folder / ENCODER
-        return cls(Checkpoint.load(folder), Path(model).name, encoder, own if is_tuned(own) else None)
+        return cls(Checkpoint.load(folder), name_of(model), encoder, own if is_tuned(own) else None)
 
     def predict(
         self, conversation: Conversation, features: Mapping[str, Feature] | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -25,41 +25,43 @@ _PLAIN_WIDTH = 100  # of a table in a file, in characters
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\s]+")
 
 
-def jsonl_text(prediction: ConversationPrediction) -> str:
-    """One JSON object an utterance; probabilities and weights are rounded to six decimals."""
-    return "".join(
-        json.dumps(_record(prediction, item), ensure_ascii=False, allow_nan=False) + "\n" for item in prediction
-    )
+def jsonl_text(prediction: ConversationPrediction, source: str | None = None) -> str:
+    """One JSON object an utterance; probabilities and weights are rounded to six decimals.
+
+    Args:
+        prediction: what was recognised.
+        source: file that it was recognised in, as seen from where the text will stand.
+    """
+    return storage.jsonl_text(_record(prediction, item, source) for item in prediction)
 
 
-def csv_text(prediction: ConversationPrediction) -> str:
+def csv_text(prediction: ConversationPrediction, source: str | None = None, *, excel: bool = False) -> str:
     """A row an utterance, with columns `p_<label>` and `w_<modality>`; present modalities are joined by `+`.
 
     Text that a spreadsheet would take for a formula gets an apostrophe before it; all line breaks become
     newlines.
+
+    Args:
+        prediction: what was recognised.
+        source: file that it was recognised in, as seen from where the text will stand.
+        excel: as for `storage.csv_text`.
     """
     labels = _keys(item.probabilities for item in prediction)
     modalities = _keys(item.modality_weights for item in prediction)
     fixed = ("conversation", "utterance", "speaker", "start", "end", "text", "label", "probability")
-    return storage.csv_text(
+    header = (*fixed, *(f"p_{label}" for label in labels), *(f"w_{name}" for name in modalities))
+    rows = (
         [
-            *fixed,
-            *(f"p_{label}" for label in labels),
-            *(f"w_{name}" for name in modalities),
-            "present",
-            "model",
-        ],
-        (
-            [
-                *(record[column] for column in fixed),
-                *(record["probabilities"].get(label) for label in labels),
-                *(record["modality_weights"].get(name) for name in modalities),
-                "+".join(record["present"]),
-                record["model"],
-            ]
-            for record in (_record(prediction, item) for item in prediction)
-        ),
+            *(record[column] for column in fixed),
+            *(record["probabilities"].get(label) for label in labels),
+            *(record["modality_weights"].get(name) for name in modalities),
+            "+".join(record["present"]),
+            record["model"],
+            record["source"],
+        ]
+        for record in (_record(prediction, item, source) for item in prediction)
     )
+    return storage.csv_text([*header, "present", "model", "source"], rows, excel=excel)
 
 
 def table_text(prediction: ConversationPrediction) -> str:
@@ -100,13 +102,13 @@ def print_table(prediction: ConversationPrediction, console: Console) -> None:
     console.print(table)
 
 
-def _record(prediction: ConversationPrediction, item: UtterancePrediction) -> dict[str, Any]:
+def _record(prediction: ConversationPrediction, item: UtterancePrediction, source: str | None) -> dict[str, Any]:
     return {
         "conversation": prediction.conversation,
         "utterance": item.utterance.id,
         "speaker": item.utterance.speaker,
-        "start": item.utterance.start,
-        "end": item.utterance.end,
+        "start": _finite(item.utterance.start),
+        "end": _finite(item.utterance.end),
         "text": item.utterance.text,
         "label": item.label,
         "probability": round(item.probability, _DECIMALS),
@@ -114,7 +116,13 @@ def _record(prediction: ConversationPrediction, item: UtterancePrediction) -> di
         "modality_weights": {name: round(value, _DECIMALS) for name, value in item.modality_weights.items()},
         "present": list(item.present),
         "model": prediction.model,
+        "source": source,
     }
+
+
+def _finite(time: float | None) -> float | None:
+    """JSON has no numbers that are not finite: such a time is not known."""
+    return time if time is not None and math.isfinite(time) else None
 
 
 def _keys(mappings: Iterable[Mapping[str, float]]) -> list[str]:
