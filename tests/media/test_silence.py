@@ -10,6 +10,7 @@ from broadmamba.media.transcripts.silence import is_silence
 MARKS = """
 <eps> sil SIL sp SP spn <sil> <SIL> [SIL] !SIL !sil !ENTER {SL} {sp} <p:> <p> # _ + [unk] <unk> <UNK> <s> </s> <silence>
 [silence] [SILENCE] (pause) <pause> (.) (..) (0.8) (1,25) (-) <NOISE> [noise] {NS} <nib> <usb> [BLANK_AUDIO]
+0.
 """
 WORDS = """
 Sil Sp sip silence pause Silence. unk noise s p eps blank [laughter] {LG} {BR} <laugh> [cough] xxx [inaudible] 1.2 0 [1]

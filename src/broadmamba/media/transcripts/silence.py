@@ -14,7 +14,9 @@ _BRACKETED = frozenset(
     ]
 )  # fmt: skip
 # without brackets they could be words, so only as programs write them: `Sil` is a name
-_BARE = frozenset(["", "sil", "sp", "spn", "nsn", "SIL", "SP", "SPN", "NSN", "#", "##", "_", "__", "+", "…", "..."])
+_BARE = frozenset(
+    ["", "sil", "sp", "spn", "nsn", "SIL", "SP", "SPN", "NSN", "#", "##", "_", "__", "+", "…", "...", "0."]
+)
 _MARK = re.compile(r"<([^<>]*)>|\[([^\[\]]*)\]|\(([^()]*)\)|\{([^{}]*)\}|!(\w+)")
 _TIMED = re.compile(r"[0-9]*[.,]?[0-9]+\s*(?:s|sec|seconds|ms)?")
 _LONGEST = 30  # characters of a mark
@@ -23,9 +25,9 @@ _LONGEST = 30  # characters of a mark
 def is_silence(text: str) -> bool:
     """Whether a word, or the whole label of an interval, says that nothing was said, or nothing that is known.
 
-    These are the empty text; `sil`, `sp`, `spn`, `#`, `_` and `+` as aligners write them; and in brackets `<eps>`,
-    `<sil>`, `[silence]`, `(pause)`, `(.)`, `(0.8)`, `<p:>`, `<s>`, `!SIL`, `<unk>`, `<noise>` and the like. Laughter,
-    breath and coughs are heard from a person, and stay.
+    These are the empty text; `sil`, `sp`, `spn`, `#`, `_`, `+` and `0.` as programs write them; and in brackets
+    `<eps>`, `<sil>`, `[silence]`, `(pause)`, `(.)`, `(0.8)`, `<p:>`, `<s>`, `!SIL`, `<unk>`, `<noise>` and the like.
+    Laughter, breath and coughs are heard from a person, and stay.
     """
     text = text.strip()
     if text in _BARE:

@@ -17,8 +17,8 @@ _NAMES = {
     UTTERANCES: (
         "utterance", "utterances", "utt", "utts", "sentence", "sentences", "segment", "segments", "phrase", "phrases",
         "speech", "spch", "text", "texts", "txt", "transcript", "transcripts", "transcription", "transcriptions", "trn",
-        "ortho", "orth", "orthography", "orthographic", "orthographic-transcription", "turn", "turns", "ipu", "ipus",
-        "chunk", "chunks", "verbatim", "original-text",
+        "ortho", "orth", "orthography", "orthographic", "orthographic-transcription", "toe", "turn", "turns",
+        "ipu", "ipus", "chunk", "chunks", "verbatim", "original-text",
         "äußerung", "äußerungen", "aeusserung", "aeusserungen", "satz", "sätze", "saetze", "transkript",
         "transkription", "orthographie", "énoncé", "énoncés", "enonce", "enonces", "texte", "orthographe",
         "enunciado", "enunciados", "frase", "frases", "transcripción", "transcripcion", "texto",
@@ -47,7 +47,11 @@ _NAMES = {
         "glosas", "traducción", "traduccion",
     ),
     LABELS: ("label", "labels"),
-    REFERENCES: ("ref", "refs", "reference", "references", "segnum", "segment-number", "utterance-id", "sentence-id"),
+    REFERENCES: (
+        "ref", "refs", "reference", "references", "id", "ids", "identifier", "identifiers", "rec", "record", "records",
+        "segnum", "segment-number", "segmentation", "utterance-id", "sentence-id", "number", "numbers", "num",
+        "no", "nr", "nummer", "numéro", "numero", "index",
+    ),
     STRUCTURE: ("interlinear", "interlinear-text", "interlinear-title", "paragraph", "paragraphs"),
 }  # fmt: skip
 # they could be initials, so only in lower case
@@ -56,7 +60,7 @@ _CODES = {
     WORDS: ("wd", "wo", "mot"),
     SOUNDS: ("mb", "mo", "mp"),
     NOTES: ("ft", "fg", "fte", "ge", "gl", "gls", "gn", "lit", "msa", "nt", "ps", "cf", "hn"),
-    REFERENCES: ("id", "rf"),
+    REFERENCES: ("rf",),
 }
 # beside or in another name they are part of it: `speaker_1` is a speaker
 _KIND_ALONE = {
@@ -84,7 +88,7 @@ _FLEX_TEXTS = {"phrase": UTTERANCES, "transcription": UTTERANCES, "word": WORDS,
 _LANGUAGE = re.compile(r"[a-z]{2}")
 _LONGEST = 100  # characters of a name that is looked into
 _IDENTIFIER = re.compile(r"[(\[#]?(?=\w)[\w.:/#-]*[0-9][a-z]?[)\].]?")
-_LONE_IDENTIFIER = re.compile(r"0[0-9]+|[\w.:/-]*\w(?:_[0-9]+|[-.:/][0-9]{2,})[a-z]?")
+_PLAIN_IDENTIFIER = re.compile(r"0[0-9]+|[\w.:/-]*\w(?:_[0-9]+|[-.:/][0-9]{2,})[a-z]?")
 _NUMBERED = re.compile(r"(.*?)([0-9]{1,9})")
 _MOSTLY = 0.9
 
@@ -112,7 +116,8 @@ def read_name(name: str) -> Named:
     name = name.strip()
     if len(name) > _LONGEST:
         return Named(name, None)
-    if kind := _KIND_ALONE.get(name.lower()) or _kind_of(name):
+    marker = name.removeprefix("\\")  # as Toolbox writes its fields
+    if kind := _KIND_ALONE.get(marker.lower()) or _kind_of(marker):
         return Named(None, kind)
     return _flex(name) or _in_brackets(name) or _at(name) or _beside(name) or Named(name, None)
 
@@ -129,12 +134,17 @@ def kind_of_type(name: str) -> str | None:
     return next((kind for kind in (NOTES, SOUNDS, WORDS, REFERENCES, STRUCTURE, UTTERANCES) if kind in found), None)
 
 
-def are_references(texts: Sequence[str]) -> bool:
-    """Whether labels are numbers of utterances, such as `STORY_001`, and nothing that somebody said."""
-    if len(texts) == 1:
-        return _LONE_IDENTIFIER.fullmatch(texts[0]) is not None
-    identifiers = sum(len(text) <= _LONGEST and _IDENTIFIER.fullmatch(text) is not None for text in texts)
-    return bool(texts) and (identifiers >= _MOSTLY * len(texts) or _are_numbered(texts))
+def are_references(texts: Sequence[str], *, words: bool = False) -> bool:
+    """Whether labels are numbers of utterances, such as `STORY_001`, and nothing that somebody said.
+
+    Args:
+        texts: labels of a tier that are not empty.
+        words: they should be words, among which a number may be said.
+    """
+    pattern = _PLAIN_IDENTIFIER if words or len(texts) == 1 else _IDENTIFIER
+    identifiers = sum(len(text) <= _LONGEST and pattern.fullmatch(text) is not None for text in texts)
+    numbered = len(texts) > 1 and not words and _are_numbered(texts)
+    return bool(texts) and (identifiers >= _MOSTLY * len(texts) or numbered)
 
 
 def _are_numbered(texts: Sequence[str]) -> bool:
@@ -165,7 +175,9 @@ def _flex(name: str) -> Named | None:
     if match is None:
         return None
     speaker, level, item = match.groups()
-    if item.lower() == "txt":
+    if "fonipa" in name.lower():
+        kind = SOUNDS
+    elif item.lower() == "txt":
         kind = _FLEX_TEXTS.get(level.lower(), NOTES)
     elif item.lower() in ("segnum", "gls", "lit", "note", "pos", "msa", "cf", "hn", "type", "item", "punct", "title"):
         kind = REFERENCES if item.lower() == "segnum" else NOTES
@@ -200,7 +212,8 @@ def _beside(name: str) -> Named | None:
     places = [match.span() for match in _SEPARATOR.finditer(name)]
     for first, last in places:
         if first and (kind := _kind_of(name[last:])):
-            return Named(name[:first], kind)
+            speaker = read_name(name[:first])  # or another kind, as in `ortho_transcription`
+            return Named(speaker.speaker if speaker.kind in (UTTERANCES, WORDS, SOUNDS, NOTES) else name[:first], kind)
     for first, last in reversed(places):
         if first and last < len(name) and (kind := _kind_of(name[:first])):
             language = _LANGUAGE.fullmatch(name[last:])

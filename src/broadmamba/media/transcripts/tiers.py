@@ -94,7 +94,8 @@ def tier_rows(source: Source, tiers: Sequence[Tier]) -> list[Row]:
     - `X-emotion` and `X-probability`, where there is a tier `X`, are about X's utterances and passed over. They only
       tell of a span of `X` without words that it is an utterance all the same.
     - Tiers that depend on others count only where the topmost one holds no speech: nothing but references such as
-      `STORY_001`, no text, or one text throughout. Their utterances have the time of what they belong to.
+      `STORY_001`, no text, or one text throughout. Their utterances have the time of what they belong to. One whose
+      name does not tell must be the only one, and hold sentences.
     - `words`, `Anna - words` and the like hold words. They count only if there are no utterances of this speaker,
       and become utterances at pauses (`words.group_words`), or as the topmost tier says.
     - `phones`, `gesture`, `translation`, `notes`, `ref` and the like never count; `labels` and tiers of points, only
@@ -191,16 +192,20 @@ def _below(voices: Iterable[_Voice]) -> dict[int | None, list[_Voice]]:
 def _kind(tier: Tier, named: str | None, texts: Sequence[str]) -> str | None:
     """What a tier holds, by its name, its type and its texts."""
     kind = named or kind_of_type(tier.type)
-    sentences = 2 * sum(" " in text for text in texts) > len(texts)
+    sentences = _are_sentences(texts)
     if kind == WORDS and sentences:
         kind = UTTERANCES  # whatever it is called
     if kind == SPEAKERS:
         kind = None if sentences else NOTES  # who speaks, or what the only speaker says
     if kind == REFERENCES and 2 * sum(any(map(str.isdigit, text)) for text in texts) < len(texts):
         kind = None  # `Ref` may be a referee
-    if kind in (UTTERANCES, None) and are_references(texts):
+    if kind in (UTTERANCES, WORDS, None) and are_references(texts, words=kind == WORDS):
         return REFERENCES
     return LABELS if tier.points and kind in (UTTERANCES, WORDS, None) else kind
+
+
+def _are_sentences(texts: Sequence[str]) -> bool:
+    return 2 * sum(" " in text for text in texts) > len(texts)
 
 
 def _about(names: Sequence[str]) -> dict[int, int]:
@@ -274,6 +279,8 @@ def _of_tree(source: Source, top: _Voice, below: Mapping[int | None, Sequence[_V
         for voice in dependent:
             if voice.kind == kind:
                 by_speaker.setdefault(voice.speaker, []).append(voice)
+        if kind is None and any(not _are_sentences(voice.texts) for voices in by_speaker.values() for voice in voices):
+            _refuse_several(source, [voice for voices in by_speaker.values() for voice in voices])
         if by_speaker:
             return [_one(source, candidates) for candidates in by_speaker.values()]
     return [top]
@@ -283,7 +290,7 @@ def _kinds_below(top: _Voice) -> tuple[str | None, ...]:
     """What may hold speech below a topmost tier that holds none itself."""
     if top.kind in (NOTES, SOUNDS):
         return UTTERANCES, WORDS
-    if top.kind in (REFERENCES, STRUCTURE) or not (top.texts or top.labelled):
+    if top.kind in (REFERENCES, STRUCTURE) or not (top.labelled or any(span.text for span in top.tier.spans)):
         return UTTERANCES, WORDS, None
     only_divides = len(top.texts) > 1 and len(set(top.texts)) == 1  # the same text throughout
     return (UTTERANCES,) if only_divides and not top.labelled else ()
@@ -312,7 +319,9 @@ def _refuse_doubles(source: Source, voices: Sequence[_Voice]) -> None:
 def _refuse_several(source: Source, voices: Sequence[_Voice]) -> None:
     names = listed(voice.tier.name for voice in voices)
     who = f"of {voices[0].speaker[:40]}" if voices[0].speaker else "of one speaker"
-    raise InputError(f"{source.path}: expected one tier with the utterances {who}, found {names}; {_CHOOSE}")
+    raise InputError(
+        f"{source.path}: expected one tier that plainly holds the utterances {who}, found {names}; {_CHOOSE}"
+    )
 
 
 def _joined(voice: _Voice) -> Iterator[tuple[Span, Row]]:
