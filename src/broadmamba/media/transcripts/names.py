@@ -108,6 +108,12 @@ def split_speaker(line: str) -> tuple[str | None, str]:
     return (prefix.name, prefix.rest) if prefix.plausible else (None, line.strip())
 
 
+def could_be_name(name: str) -> bool:
+    """Whether a speaker's name could be written like this, where something else says that it is one."""
+    prefix = _prefix(f"{name}:")
+    return bool(prefix.name) or known_name(name) is None
+
+
 class Said(NamedTuple):
     """A line without the name that it begins with; the speaker is None where that is a name for nobody known."""
 

@@ -11,12 +11,23 @@ from broadmamba.errors import InputError
 from broadmamba.media.transcripts.cues import has_timing, srt_rows, webvtt_rows
 from broadmamba.media.transcripts.decoding import read_lines
 from broadmamba.media.transcripts.eaf import eaf_rows, is_eaf
+from broadmamba.media.transcripts.elan_table import elan_rows, is_elan_table
 from broadmamba.media.transcripts.opening import is_stream
 from broadmamba.media.transcripts.plain import plain_rows
 from broadmamba.media.transcripts.rows import Row, Source, build_conversation
 from broadmamba.media.transcripts.speech_json import json_rows
 from broadmamba.media.transcripts.tables import csv_rows, find_delimiter, jsonl_rows
 from broadmamba.media.transcripts.textgrid import is_textgrid, textgrid_rows
+from broadmamba.media.transcripts.timedtables import (
+    htk_rows,
+    is_htk,
+    is_labels,
+    is_stm,
+    label_rows,
+    refuse_table,
+    stm_rows,
+)
+from broadmamba.media.transcripts.timedtext import is_timed_text, timed_rows
 from broadmamba.media.transcripts.timemarked import ctm_rows, is_ctm, is_rttm, rttm_rows, rttm_turns
 from broadmamba.media.turns import Turn, assign_speakers
 
@@ -37,9 +48,13 @@ _BY_SUFFIX: dict[str, _Reader] = {
     ".txt": plain_rows,
     "": plain_rows,
 }
+_STRICT = (jsonl_rows, json_rows, textgrid_rows, eaf_rows)  # no other format is looked for under their suffixes
 _WEBVTT = re.compile(r"WEBVTT(?=\s|$)")
 _JSON = re.compile(r'(?:\[\s*)?\{\s*["}]')
-_KNOWN = "CSV, JSONL, SRT, WebVTT, TextGrid, EAF, JSON of speech to text, CTM, RTTM or .txt with lines `Name: text`"
+_KNOWN = (
+    "CSV, JSONL, SRT, WebVTT, TextGrid, EAF, JSON of speech to text, CTM, RTTM, STM, labels of Audacity, or text with"
+    " lines `Name: text` or times"
+)
 
 
 def read_transcript(
@@ -51,14 +66,16 @@ def read_transcript(
 ) -> Conversation:
     """Read who said what, when.
 
-    Formats are CSV, JSONL, SRT, WebVTT, Praat's TextGrid, ELAN's EAF, JSON of speech to text, CTM, RTTM and lines
-    `Name: text`. The format is found by content first (a header, JSON objects, time spans, a known table header),
-    then by the file's suffix. Ids that the file does not give are `<file name>_<n>`, n from 1. The order of the file
-    is kept; what has tiers or single words is put in the order in which it begins.
+    Formats are CSV, JSONL, SRT, WebVTT, Praat's TextGrid, ELAN's EAF and tab-delimited text, JSON of speech to text,
+    CTM, RTTM, STM, labels of Audacity, text with times and lines `Name: text`. The format is found by content first
+    (a header, JSON objects, time spans, a known table header), then by the file's suffix. Ids that the file does not
+    give are `<file name>_<n>`, n from 1. The order of the file is kept; what has tiers or single words is put in the
+    order in which it begins.
 
     Speakers come from a column or key, from a tier's name, from `<v Name>`, or from a prefix `Name: text`, if that
-    is a plausible name (`names.split_speaker`); without any, the speaker is None. A cue with several voices, dashes
-    or names gives an utterance each, all with the cue's times; a cue without text is an utterance of no characters.
+    is a name by all lines of the conversation (`names.Names`); without any, the speaker is None. A cue with several
+    voices, dashes or names gives an utterance each, all with the cue's times; a cue without text is an utterance of
+    no characters.
 
     Args:
         path: of a file or a pipe, which is read once; `-` is the standard input.
@@ -78,7 +95,7 @@ def read_transcript(
     reader = _find_reader(source)
     if speakers is None and reader is ctm_rows and path.with_suffix(".rttm").is_file():
         speakers = path.with_suffix(".rttm")
-    if tiers and reader not in (textgrid_rows, eaf_rows):
+    if tiers and reader not in (textgrid_rows, eaf_rows, elan_rows):
         raise InputError(f"{path}: expected a TextGrid or EAF file, since tiers of it were named, found another format")
     turns = read_turns(speakers, encoding=encoding) if speakers is not None else ()
     source = Source(path, source.text, turns, tuple(tiers))
@@ -104,14 +121,21 @@ def _find_reader(source: Source) -> _Reader:
     content = source.text.lstrip()
     named = _BY_SUFFIX.get(suffix)
     found = _reader_of_content(content)
+    if found is None and named not in (*_STRICT, ctm_rows, rttm_rows):
+        found = _reader_of_table(source)
     if found is not None:
         return found
-    # one known column could be the first line of a talk, two are a header
-    if named not in (csv_rows, jsonl_rows, json_rows, textgrid_rows, eaf_rows):
+    columns = find_delimiter(source.text)[1]
+    if named not in (*_STRICT, csv_rows):
         if has_timing(source.text):
             return srt_rows
-        if find_delimiter(source.text)[1] >= 2:
+        # one known column could be the first line of a talk, two are a header
+        if columns >= 2:
             return csv_rows
+    if named not in _STRICT and not columns and is_timed_text(source.text):
+        return timed_rows
+    if named in (None, plain_rows):
+        refuse_table(source)
     if named is webvtt_rows:
         first = content.split("\n", 1)[0]
         raise InputError(f"{source.path}: expected WebVTT, which begins with a line WEBVTT, found {first[:30]!r}")
@@ -122,6 +146,20 @@ def _find_reader(source: Source) -> _Reader:
             f"{source.path}: expected a transcript as {_KNOWN}, found a {suffix} file that is none of them"
         )
     return named
+
+
+def _reader_of_table(source: Source) -> _Reader | None:
+    """The reader of a table that has no header and is known by its columns."""
+    suffix = source.path.suffix.lower()
+    if is_labels(source.text):
+        return label_rows
+    if suffix == ".lab" and is_htk(source.text):
+        return htk_rows
+    if is_stm(source.text, sure=suffix == ".stm"):
+        return stm_rows
+    if is_elan_table(source.text):
+        return elan_rows
+    return None
 
 
 def _reader_of_content(content: str) -> _Reader | None:

@@ -15,7 +15,7 @@ from broadmamba.media.turns import Turn
 
 _NUMBER = r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
 _CTM_LINE = re.compile(
-    rf"\S+\s+\S+\s+(?:{_NUMBER}\s+{_NUMBER}|\*\s+\*)\s+\S+(?:\s+(?:{_NUMBER}|NA|\S*<NA>)(?:\s+\S+)*)?"
+    rf"\S+\s+[^\s:]+\s+(?:{_NUMBER}\s+{_NUMBER}|\*\s+\*)\s+\S+(?:\s+(?:{_NUMBER}|NA|\S*<NA>)(?:\s+\S+)*)?"
 )
 _RTTM_LINE = re.compile(
     rf"[A-Z]+(?:[-_/][A-Z]+)*\s+\S+\s+\S+\s+(?:{_NUMBER}|<NA>)\s+(?:{_NUMBER}|<NA>)(?:\s+\S+){{2,5}}"

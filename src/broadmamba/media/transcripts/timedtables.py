@@ -1,0 +1,166 @@
+"""Tables of times that are known by their columns: labels of Audacity and HTK, and NIST's STM."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from broadmamba.errors import InputError
+from broadmamba.media.transcripts.names import Names
+from broadmamba.media.transcripts.rows import Row, Source, parse_time, plain_digits, with_ends
+from broadmamba.media.transcripts.silence import is_silence
+
+_LOOKED_AT = 50  # lines that decide on the format
+_DECIMAL = r"[0-9]{1,9}[.,][0-9]{1,9}"
+_WHOLE = r"[0-9]{1,12}"
+
+_LABEL = re.compile(rf"({_DECIMAL})\s+({_DECIMAL})(?:[\t ]+(.*))?")
+_HTK = re.compile(rf"({_WHOLE})\s+({_WHOLE})\s+(\S.*)")
+_TIME_CELL = re.compile(rf"{_DECIMAL}|[0-9]{{1,3}}:[0-9]{{2}}(?::[0-9]{{2}})?(?:[.,][0-9]{{1,3}})?")
+_HTK_UNITS = 10_000_000  # of 100 ns, a second
+_SPECTRUM = "\\"  # begins a line with the frequencies of the label above
+
+_STM = re.compile(
+    r"(?P<file>\S+)\s+(?P<channel>\S+)\s+(?P<speaker>\S+)\s+(?P<start>[0-9]*\.?[0-9]+)\s+(?P<end>[0-9]*\.?[0-9]+)"
+    r"(?:\s+(?P<labels><[^<>]*>))?(?:\s+(?P<text>.*))?"
+)
+_ALTERNATIVES = re.compile(r"\{\s*([^/{}]*?)\s*(?:/[^{}]*)?\}")
+_NOT_SCORED = "ignore_time_segment_in_scoring"
+_BETWEEN = "inter_segment_gap"
+
+
+def _lines(text: str) -> list[tuple[int, str]]:
+    return [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+
+
+def is_labels(text: str) -> bool:
+    """Whether the first lines are a start and an end in seconds with decimals, and a label."""
+    lines = [line.strip() for _, line in _lines(text)[:_LOOKED_AT] if not line.startswith(_SPECTRUM)]
+    parted = len(lines) > 1 or any("\t" in line for line in lines)
+    return parted and all(_LABEL.fullmatch(plain_digits(line)) for line in lines)
+
+
+def is_htk(text: str) -> bool:
+    """Whether the first lines are a start and an end as whole numbers, and a label."""
+    lines = [line.strip() for _, line in _lines(text)[:_LOOKED_AT]]
+    return bool(lines) and all(_HTK.fullmatch(line) for line in lines)
+
+
+def refuse_table(source: Source) -> None:
+    """Refuse cells between tabs of which some are times, and nobody knows of what or in which unit.
+
+    Raises:
+        InputError: it is such a table.
+    """
+    lines = [line.strip() for _, line in _lines(source.text)[:_LOOKED_AT]]
+    if all(_is_table_line(line) for line in lines):
+        raise InputError(
+            f"{source.path}: expected a start and an end in seconds, or a header that names the columns, found cells"
+            f" such as {' '.join(lines[0].split())[:40]!r}"
+        )
+
+
+def _is_table_line(line: str) -> bool:
+    cells = line.split("\t")
+    whole = len(cells) > 2 and _HTK.fullmatch(line) is not None
+    return whole or (len(cells) > 1 and any(_TIME_CELL.fullmatch(cell.strip()) for cell in cells))
+
+
+def label_rows(source: Source) -> list[Row]:
+    """Labels of Audacity: a start and an end in seconds, and what is said, perhaps after a name and a colon.
+
+    Marks of a moment, which end where they start, go on until the next one. Labels of silence are passed over.
+
+    Raises:
+        InputError: a line is not of this form, or a time cannot be read; the message names it.
+    """
+    return _labels(source, _LABEL, lambda written, where: parse_time(written, where))
+
+
+def htk_rows(source: Source) -> list[Row]:
+    """Labels of HTK (`.lab`): as Audacity's, in units of 100 ns.
+
+    Raises:
+        InputError: as for `label_rows`.
+    """
+    return _labels(source, _HTK, lambda written, where: parse_time(str(int(written) / _HTK_UNITS), where))
+
+
+def _labels(source: Source, form: re.Pattern[str], seconds: Callable[[str, str], float]) -> list[Row]:
+    found: list[tuple[int, float, float, str]] = []
+    for number, line in _lines(source.text):
+        if line.startswith(_SPECTRUM):
+            continue
+        label = form.fullmatch(plain_digits(line.strip()))
+        if not label:
+            raise InputError(
+                f"{source.where(number)}: expected a start, an end and a label, found {line.strip()[:40]!r}"
+            )
+        start, end = (seconds(label[part], source.where(number)) for part in (1, 2))
+        text = (line.strip().split(maxsplit=2)[2:] or [""])[0].strip()
+        if not text or not is_silence(text):
+            found.append((number, start, end, text))
+    moments = all(start == end for _, start, end, _ in found)
+    names = Names(text for *_, text in found)
+    rows = []
+    for number, start, end, text in found:
+        said = names.split(text)
+        speaker, words = (said.speaker, said.text) if said else (None, text)
+        rows.append(Row(f"line {number}", words, speaker, start, None if moments else end))
+    return with_ends(rows)
+
+
+def is_stm(text: str, sure: bool) -> bool:
+    """Whether the first lines are NIST's segments.
+
+    Args:
+        text: of the file.
+        sure: whether its name says so; else each line needs labels such as `<o,f0,male>`.
+    """
+    lines = [line.strip() for _, line in _lines(text) if not line.startswith(";;")][:_LOOKED_AT]
+    found = [_STM.fullmatch(line) for line in lines]
+    return (
+        bool(found)
+        and all(line and float(line["start"]) <= float(line["end"]) for line in found if line)
+        and all(line and (sure or line["labels"]) for line in found)
+    )
+
+
+def stm_rows(source: Source) -> list[Row]:
+    """Segments of an STM file: `file channel speaker start end <labels> text`, in seconds.
+
+    Segments that are not scored and gaps between segments are passed over; of alternatives in braces, the first is
+    read. Of several recordings, the one named like the file is.
+
+    Raises:
+        InputError: a line is not of this form, or several recordings of which none has the file's name.
+    """
+    segments = []
+    for number, line in _lines(source.text):
+        if line.startswith(";;"):
+            continue
+        found = _STM.fullmatch(line.strip())
+        if not found:
+            raise InputError(
+                f"{source.where(number)}: expected recording, channel, speaker, start, end and text"
+                f", found {line.strip()[:40]!r}"
+            )
+        segments.append((number, found))
+    recordings = {found["file"] for _, found in segments}
+    if len(recordings) > 1 and source.path.stem not in recordings:
+        raise InputError(
+            f"{source.path}: expected one recording, or one named {source.path.stem[:60]}, found {len(recordings)}"
+        )
+    rows = []
+    for number, found in segments:
+        text = (found["text"] or "").strip()
+        other = len(recordings) > 1 and found["file"] != source.path.stem
+        if other or found["speaker"] == _BETWEEN or text.lower() == _NOT_SCORED:
+            continue
+        where = source.where(number)
+        start, end = parse_time(found["start"], where), parse_time(found["end"], where)
+        words = _ALTERNATIVES.sub(r"\1", text).split()
+        rows.append(
+            Row(f"line {number}", " ".join(word for word in words if word != "@"), found["speaker"], start, end)
+        )
+    return rows

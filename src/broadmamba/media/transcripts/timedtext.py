@@ -1,0 +1,231 @@
+"""Plain text with times, as services export it: a time, and perhaps a name, before or above what is said."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+from broadmamba.errors import InputError
+from broadmamba.media.transcripts.names import Names, could_be_name, known_name, split_speaker
+from broadmamba.media.transcripts.rows import Row, Source, parse_time, plain_digits, with_ends
+
+_LOG = logging.getLogger(__name__)
+
+_TIME = r"(?:(?:[0-9]{1,3}:)?[0-9]{1,2}:[0-9]{2}(?:[.,][0-9]{1,3})?|[0-9]{1,6}\.[0-9]{1,3}(?=s))"
+_TO = r"\s*(?:-->|->|[-–—→]|\bto\b)\s*"
+_SPAN = rf"(?P<start>{_TIME})s?(?:{_TO}(?P<end>{_TIME})s?)?"
+_BRACKETED = rf"[\[(<{{]\s*{_SPAN}\s*[\])>}}]"
+_NAME = r"(?P<name>[^\[\]()<>:：][^\[\]<>:：]{0,79}?)"
+_DATE = r"[0-9]{1,4}[./-][0-9]{1,2}[./-][0-9]{1,4}"
+_HALF_DAY = r"\s?[AaPp]\.?\s?[Mm]\.?"
+_FORMS = {
+    "bracketed": rf"{_BRACKETED}\s*(?:[-–—:]\s+)?(?P<text>.*)",
+    "named": rf"{_NAME}\s*(?:{_BRACKETED}:\s*(?P<text>.*)|:\s*{_BRACKETED}:?\s*(?P<text_>.*)|{_BRACKETED})",
+    "name in brackets": rf"\[(?P<name>[^\[\]:]{{1,80}})\]\s*{_SPAN}\s*(?P<text>.*)",
+    "columns": rf"{_NAME}(?:\s*\t\s*|\s\s+|\s*\|\s*){_SPAN}",
+    "span": rf"(?P<start>{_TIME})(?:{_TO}|,)(?P<end>{_TIME})(?:\s+(?P<text>.*))?",
+    "time": rf"(?P<start>{_TIME})",
+    # the others could be what somebody says
+    "parted": rf"(?P<start>{_TIME})\s*(?:[-–—|]\s+|\t\s*)(?P<text>.*)",
+    "before a name": rf"(?P<start>{_TIME})\s+(?P<text>[^:：\s][^:：]{{0,79}}(?::(?=\s|$)|：).*)",
+    "after a name": rf"{_NAME}:?\s(?P<start>{_TIME}):?",
+    "before a text": rf"(?P<start>{_TIME})\s+(?P<text>.*)",
+}
+_CLOCKS = {
+    "date": rf"[\[(]?{_DATE},?\s+{_TIME}(?:{_HALF_DAY})?[\])]?\s*(?:[-–—:]\s+)?(?P<text>.*)",
+    "half day": rf"[\[(]?{_TIME}{_HALF_DAY}[\])]?\s*(?:[-–—:]\s+)?(?P<text>.*)",
+    "half day behind": rf"{_NAME}\s+[\[(]?{_TIME}{_HALF_DAY}[\])]?",
+    "nick": rf"[\[(]?{_TIME}[\])]?\s+<[@+ ]?(?P<name>[^<>\s]{{1,40}})>\s*(?P<text>.*)",
+    "chat": rf"{_TIME}\s+From\s+(?P<name>.{{1,80}}?)\s+to\s+.{{1,80}}?:\s*(?P<text>.*)",
+}
+_SURE = ("bracketed", "named", "name in brackets", "columns", "span", "time")
+_FRAMES = re.compile(r"[\[(]?[0-9]{2}[:;][0-9]{2}[:;][0-9]{2}[:;][0-9]{2}\b.*")
+_LATEST_FIRST = 120.0  # seconds; `10:30 was early` is a sentence
+_MOST_LOOKED_AT = 2000  # lines that decide on the format
+_LONGEST_LINE = 300  # characters of a line in which a time is looked for; what is said may be longer
+
+
+def _compiled(forms: dict[str, str]) -> dict[str, re.Pattern[str]]:
+    """Patterns, in which a group that comes several times has a number behind its name."""
+    compiled = {}
+    for form, pattern in forms.items():
+        seen: dict[str, int] = {}
+
+        def numbered(found: re.Match[str], seen: dict[str, int] = seen) -> str:
+            seen[found[1]] = seen.get(found[1], 0) + 1
+            return f"(?P<{found[1]}{seen[found[1]] if seen[found[1]] > 1 else ''}>"
+
+        compiled[form] = re.compile(re.sub(r"\(\?P<(\w+)>", numbered, pattern), re.DOTALL)
+    return compiled
+
+
+_PATTERNS = _compiled(_FORMS)
+_CLOCK_PATTERNS = _compiled(_CLOCKS)
+_HAS_TIME = re.compile(r"[0-9][:;][0-9]{2}|[0-9]s")
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """A line with a time: its number, form, times as they are written, name, and the text in the same line."""
+
+    line: int
+    form: str
+    start: str | None
+    end: str | None
+    name: str | None
+    text: str
+    below: list[str] = field(default_factory=list)
+
+
+def is_timed_text(text: str) -> bool:
+    """Whether the lines of a text have times, or are those of a chat with the times of a clock."""
+    return bool(_heads(text.split("\n")))
+
+
+def timed_rows(source: Source) -> list[Row]:
+    """Utterances of a text with times: a time and perhaps a name in the line, or above it.
+
+    So do Rev, Otter, Zoom, Teams, Descript, Happy Scribe, Trint, Sonix, YouTube (SBV, and what is copied from its
+    page), whisper and whisper.cpp (as they print) write. A time without an end goes on until the next start. Lines
+    above the first time are a title, and not said. The times of a chat (IRC, WhatsApp, Slack) are those of a clock, not
+    of a recording, and are left out.
+
+    Raises:
+        InputError: times count frames, or cannot be read; the message names the line.
+    """
+    lines = source.text.split("\n")
+    heads = _heads(lines)
+    for head in heads:
+        if head.form == "frames":
+            raise InputError(
+                f"{source.where(head.line)}: expected a time as HH:MM:SS.mmm, found {head.text[:40]!r},"
+                " which counts frames"
+            )
+    title = sum(1 for line in lines[: heads[0].line - 1] if line.strip())
+    if title:
+        _LOG.warning("%s: lines above the first time are taken for a title, and not read (%d)", source.path, title)
+    filled = [
+        replace(head, below=[line.strip() for line in lines[head.line : end] if line.strip()])
+        for head, end in zip(heads, [*(head.line - 1 for head in heads[1:]), len(lines)], strict=True)
+    ]
+    filled = _with_names_below(filled)
+    names = _names(filled)
+    return with_ends(row for head in _with_names_above(filled) for row in _turns(source, head, names))
+
+
+def _heads(lines: Sequence[str]) -> list[_Head]:
+    """The lines with times, if there are enough of them to be sure that the times are not said."""
+    looked_at = [(number, plain_digits(line.strip())) for number, line in enumerate(lines, start=1) if line.strip()]
+    known = [head for number, line in looked_at if (head := _head(number, line))]
+    if not known:
+        return []
+    first = looked_at[0][0]
+    sure = [head for head in known if head.form in _SURE or head.form in _CLOCKS or head.form == "frames"]
+    if _enough(sure, first, len(looked_at)):
+        return sure
+    for forms in (("parted", "before a name", "after a name"), ("before a text", "parted", "before a name")):
+        found = [head for head in known if head in sure or head.form in forms]
+        ascending = _ascending(found)
+        early = "before a text" not in forms or (len(found) > 1 and _seconds(found[0]) <= _LATEST_FIRST)
+        often = len(found) > 1 or len(looked_at) <= 2
+        lines_above = {head.line for head in found if head.form == "after a name"}
+        if not lines_above.isdisjoint(number - 1 for number in {head.line for head in found}):
+            continue  # nothing is said below: the times are
+        if found and ascending and early and often and len(found) * 2 >= len(looked_at) and found[0].line == first:
+            return found
+    return []
+
+
+def _enough(heads: Sequence[_Head], first: int, lines: int) -> bool:
+    if not heads:
+        return False
+    if len(heads) == 1 and lines > 2:
+        return heads[0].line == first and (heads[0].end is not None or heads[0].form == "frames")
+    if heads[0].form == "time" and len(heads) == 1:
+        return False
+    return heads[0].line == first or len(heads) * 4 >= lines or _ascending(heads)
+
+
+def _ascending(heads: Sequence[_Head]) -> bool:
+    return all(_seconds(before) <= _seconds(after) for before, after in pairwise(heads))
+
+
+def _seconds(head: _Head) -> float:
+    """For comparison only; 0 where the time is a clock's or no time at all."""
+    try:
+        return parse_time(head.start, "") if head.start else 0.0
+    except InputError:
+        return 0.0
+
+
+def _head(number: int, line: str) -> _Head | None:
+    if not _HAS_TIME.search(line, 0, _LONGEST_LINE):
+        return None
+    if _FRAMES.fullmatch(line):
+        return _Head(number, "frames", None, None, None, line)
+    for form, pattern in (*_CLOCK_PATTERNS.items(), *_PATTERNS.items()):
+        found = pattern.fullmatch(line)
+        if not found:
+            continue
+        groups = {key: value for key, value in found.groupdict().items() if value is not None}
+        start, end, name, text = (
+            next((value for key, value in groups.items() if key.startswith(group)), None)
+            for group in ("start", "end", "name", "text")
+        )
+        name = name.strip().rstrip(",-–—|").strip() if name else None
+        if name is not None and not could_be_name(name):
+            continue
+        if form == "after a name" and split_speaker(f"{name}:")[0] is None:
+            continue
+        return _Head(number, form, start, end, name, (text or "").strip())
+    return None
+
+
+def _with_names_below(heads: Sequence[_Head]) -> list[_Head]:
+    """The heads; where all that follows the times is a name, and what is said stands below, it is the name."""
+    bare = [head for head in heads if head.name is None and head.text]
+    if bare and all(head.below and split_speaker(f"{head.text}:")[0] for head in bare):
+        return [replace(head, name=head.text, text="") if head in bare else head for head in heads]
+    return list(heads)
+
+
+def _with_names_above(heads: Sequence[_Head]) -> Iterator[_Head]:
+    """The heads; a time alone inside a turn that has a name is that person's."""
+    name: str | None = None
+    for head in heads:
+        if head.name is None and not head.text:
+            head = replace(head, name=name)
+        else:
+            name = head.name
+        yield head
+
+
+def _names(heads: Sequence[_Head]) -> Names:
+    return Names(line for head in heads if head.name is None for line in ([head.text] if head.text else head.below))
+
+
+def _turns(source: Source, head: _Head, names: Names) -> Iterator[Row]:
+    """A row, or one for each line with a name below a time that stands alone."""
+    where = source.where(head.line)
+    place = f"line {head.line}"
+    start, end = (parse_time(time, where) if time else None for time in (head.start, head.end))
+    if head.name is not None:
+        yield Row(place, " ".join([head.text, *head.below]).strip(), known_name(head.name), start, end)
+        return
+    opened: tuple[str | None, list[str]] | None = None
+    named = False
+    for written in [head.text, *head.below] if head.text else head.below:
+        line = written.removeprefix(">>").lstrip("> ")
+        said = names.split(line)
+        if opened and not (said and named) and not written.startswith(">>"):
+            opened[1].append(line)
+            continue
+        if opened:
+            yield Row(place, " ".join(filter(None, opened[1])), opened[0], start, end)
+        named = named or said is not None
+        opened = (said.speaker, [said.text]) if said else (None, [line])
+    if opened:
+        yield Row(place, " ".join(filter(None, opened[1])), opened[0], start, end)
