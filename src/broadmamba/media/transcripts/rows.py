@@ -16,7 +16,9 @@ from broadmamba.media.transcripts.names import known_name
 from broadmamba.media.transcripts.opening import name_of
 from broadmamba.media.turns import Turn
 
-_MOST_UTTERANCES = 200_000  # of a conversation: days of talk
+MOST_UTTERANCES = 200_000
+"""Of a conversation: days of talk."""
+
 _SECONDS = re.compile(r"[0-9]{1,12}(?:[.,][0-9]{0,20})?(?:[eE][+-]?[0-9]{1,2})?")
 _LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # tabs and line breaks are white space
@@ -66,13 +68,14 @@ def plain_digits(written: str) -> str:
     return "".join(str(unicodedata.decimal(sign)) if sign.isdecimal() else sign for sign in plain)
 
 
-def parse_time(value: str, where: str, *, carries: bool = False) -> float:
+def parse_time(value: str, where: str, *, carries: bool = False, a_second: int = 1) -> float:
     """Seconds from `12.5`, `1:02.5`, `HH:MM:SS.mmm` or the same with a comma, or `HH:MM:SS:mmm`.
 
     Args:
         value: the time as it was written.
         where: file and place, for the message.
         carries: whether a fraction `1000` is a thousand milliseconds, see `carries_milliseconds`.
+        a_second: how many of the unit in which a plain number counts are a second, such as 1000 milliseconds.
 
     Raises:
         InputError: the time is negative, later than 1000 hours, counts frames or cannot be read.
@@ -80,7 +83,7 @@ def parse_time(value: str, where: str, *, carries: bool = False) -> float:
     written = plain_digits(value.strip())
     clock = _CLOCK.fullmatch(written)
     if _SECONDS.fullmatch(written):
-        seconds = float(written.replace(",", "."))
+        seconds = float(written.replace(",", ".")) / a_second
     elif written.startswith(("-", "−")):
         raise InputError(f"{where}: expected a time of 0 or later, found {written[:40]!r}")
     elif _FRAMES.fullmatch(written):
@@ -108,21 +111,23 @@ def carries_milliseconds(times: Iterable[str]) -> bool:
     return {clock[4] for clock in clocks if clock and len(clock[4] or "") == 4} == {"1000"}
 
 
-def check_seconds(value: object, where: str) -> float:
+def check_seconds(value: object, where: str, a_second: int = 1) -> float:
     """A time that a file gives as a number.
 
     Args:
         value: of any type.
         where: file and place, for the message.
+        a_second: how many of the unit in which it counts are a second, such as 1000 milliseconds.
 
     Raises:
         InputError: it is no number, or is negative, infinite, NaN or later than 1000 hours.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InputError(f"{where}: expected a time in seconds, found {str(value)[:40]!r}")
-    if not 0 <= value <= LATEST:
-        raise InputError(f"{where}: expected a time from 0 to {MOST_HOURS} hours, found {str(value)[:40]} s")
-    return float(value)
+    if not 0 <= value <= LATEST * a_second:
+        unit = "s" if a_second == 1 else f"1/{a_second} s"
+        raise InputError(f"{where}: expected a time from 0 to {MOST_HOURS} hours, found {str(value)[:40]} {unit}")
+    return value / a_second
 
 
 def check_string(value: object, what: str) -> str:
@@ -201,9 +206,9 @@ def build_conversation(source: Source, rows: Iterable[Row]) -> Conversation:
         name = _shown(row.id) if row.id is not None else f"{stem}_{number}"
         if name in seen:
             raise InputError(f"{source.path}: utterance id {name!r} is given in {seen[name]} and in {row.place}")
-        if number > _MOST_UTTERANCES:
+        if number > MOST_UTTERANCES:
             raise InputError(
-                f"{source.path}: expected a conversation of at most {_MOST_UTTERANCES} utterances, found more"
+                f"{source.path}: expected a conversation of at most {MOST_UTTERANCES} utterances, found more"
             )
         seen[name] = row.place
         if row.start is not None and row.end is not None and row.start > row.end:

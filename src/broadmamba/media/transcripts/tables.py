@@ -3,101 +3,125 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
+import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
 from broadmamba.errors import InputError
-from broadmamba.media.transcripts.rows import Row, Source, check_name, check_seconds, check_string, listed, parse_time
+from broadmamba.media.transcripts.cells import Line, split_cells, unescape
+from broadmamba.media.transcripts.columns import (
+    FIELD_NAMES,
+    Column,
+    are_milliseconds,
+    find_columns,
+    find_fields,
+    is_unknown,
+)
+from broadmamba.media.transcripts.rows import (
+    MOST_UTTERANCES,
+    Row,
+    Source,
+    carries_milliseconds,
+    check_name,
+    check_seconds,
+    check_string,
+    listed,
+    parse_time,
+)
 
-FIELD_NAMES: Mapping[str, tuple[str, ...]] = {
-    "text": ("text", "utterance", "sentence", "transcript"),
-    "speaker": ("speaker", "name"),
-    "start": ("start", "starttime", "begin", "begintime"),
-    "end": ("end", "endtime"),
-    "id": ("id", "utteranceid"),
-}
-"""Names of each field, most telling first; case, spaces, `_`, `-` and `.` in a name do not matter."""
+_log = logging.getLogger(__name__)
 
 _LONGEST_HEADER = 10_000  # characters of it that tell the format
 _DELIMITERS = (",", ";", "\t")
+_STATED = re.compile(r'\n*"?sep=([,;|\t])"?[,;]*\n', re.IGNORECASE)  # a first line for Excel
+_NULL = "\\N"  # what MySQL writes for nothing
 
 
-def find_fields(names: Sequence[str]) -> dict[str, str]:
-    """Which given name stands for which field, such as `{"text": "Utterance", "start": "StartTime"}`."""
-    plain = {re.sub(r"[\s_.-]", "", name).lower(): name for name in reversed(names)}
-    found = {
-        field: next((plain[known] for known in aliases if known in plain), None)
-        for field, aliases in FIELD_NAMES.items()
-    }
-    return {field: name for field, name in found.items() if name is not None}
+class _Record(NamedTuple):
+    """A row of a table or an object of JSONL: its line, its values by name, and what these stand for."""
+
+    line: int
+    values: Mapping[str, Any]
+    columns: Mapping[str, Column]
+
+    def get(self, field: str) -> Any:
+        value = self.values[self.columns[field].name] if field in self.columns else None
+        return "" if value is None or value == _NULL else value
 
 
 def find_delimiter(text: str) -> tuple[str, int]:
     """The delimiter under which the first line names most fields, and how many (0 if none is the text)."""
-    first = text.lstrip("\n")[:_LONGEST_HEADER].split("\n", 1)[0]
-    counts = {delimiter: _known_fields(first, delimiter) for delimiter in _DELIMITERS}
-    best = max(_DELIMITERS, key=counts.__getitem__)
+    stated, begin = _begin(text)
+    header = text[begin : begin + _LONGEST_HEADER].split("\n", 1)[0]
+    counts = {delimiter: _known_fields(header, delimiter) for delimiter in (stated or _DELIMITERS)}
+    best = max(counts, key=counts.__getitem__)
     return best, counts[best]
 
 
+def _begin(text: str) -> tuple[str | None, int]:
+    """The delimiter that a first line for Excel states, and where the header begins."""
+    stated = _STATED.match(text)
+    begin = stated.end() if stated else 0
+    while text.startswith("\n", begin):
+        begin += 1
+    return stated and stated[1], begin
+
+
 def _known_fields(header: str, delimiter: str) -> int:
-    try:
-        fields = find_fields(next(csv.reader([header], delimiter=delimiter), []))
-    except csv.Error:
-        return 0
+    fields = find_fields(_names(header, delimiter))
     return len(fields) if "text" in fields else 0
+
+
+def _names(header: str, delimiter: str) -> list[str]:
+    try:
+        return next(csv.reader([header], delimiter=delimiter), [])
+    except csv.Error:
+        return []
 
 
 def csv_rows(source: Source) -> Iterator[Row]:
     """Utterances of a table with a header, separated by commas, semicolons or tabs; empty rows are skipped.
+
+    What quotation marks and backslashes are, says `cells.split_cells`; whole numbers may be milliseconds
+    (`columns.are_milliseconds`), with a notice.
 
     Raises:
         InputError: no column holds the text, a row has another number of cells than the header, quotes do not
             close, or a time cannot be read; the message names the line.
     """
     delimiter, _ = find_delimiter(source.text)
-    header: list[str] = []
-    fields: dict[str, str] = {}
-    for line, cells in _csv_lines(source, delimiter):
-        if not any(cell.strip() for cell in cells):
-            continue
-        if not header:
-            header = cells
-            fields = find_fields(header)
-            if "text" not in fields:
-                found = listed(header)
-                raise InputError(
-                    f"{source.where(line)}: expected a header with a column {_either('text')}, found {found}"
-                )
-            continue
+    _, begin = _begin(source.text)
+    text, first = source.text[begin:], source.text.count("\n", 0, begin) + 1
+    names = _names(text.split("\n", 1)[0], delimiter)
+    times = [names.index(column.name) for field, column in find_columns(names).items() if field in ("start", "end")]
+
+    def is_row(cells: Sequence[str]) -> bool:
+        return len(cells) >= len(names) and bool(times) and all(_is_time(cells[column]) for column in times)
+
+    header, *lines = unescape(split_cells(source, text, first, delimiter, is_row)) or [Line(first, [])]
+    columns = find_columns(header.cells)
+    if "text" not in columns:
+        found = listed(header.cells)
+        raise InputError(
+            f"{source.where(header.number)}: expected a header with a column {_either('text')}, found {found}"
+        )
+    return _rows(source, _records(source, header.cells, lines, columns))
+
+
+def _records(
+    source: Source, header: list[str], lines: Sequence[Line], columns: Mapping[str, Column]
+) -> Iterator[_Record]:
+    for number, cells in lines:
         if len(cells) < len(header) or any(cell.strip() for cell in cells[len(header) :]):
             raise InputError(
-                f"{source.where(line)}: expected {len(header)} cells as in the header, found {len(cells)}"
+                f"{source.where(number)}: expected {len(header)} cells as in the header, found {len(cells)}"
                 " (a text that holds the separator must be quoted)"
             )
         # of two columns with one name the first counts
-        values = dict(zip(reversed(header), reversed(cells[: len(header)]), strict=True))
-        yield _row(source, line, values, fields)
-
-
-def _csv_lines(source: Source, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Number of its first line, and cells, of each row."""
-    # strict: otherwise a quote that never closes swallows the rest of the file into one utterance
-    reader = csv.reader(io.StringIO(source.text), delimiter=delimiter, strict=True)
-    while True:
-        line = reader.line_num + 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise InputError(
-                f"{source.where(line)}: expected a row of a CSV table, found bad quoting ({error})"
-            ) from None
-        yield line, cells
+        yield _Record(number, dict(zip(reversed(header), reversed(cells[: len(header)]), strict=True)), columns)
 
 
 def jsonl_rows(source: Source) -> Iterator[Row]:
@@ -106,6 +130,10 @@ def jsonl_rows(source: Source) -> Iterator[Row]:
     Raises:
         InputError: a line is not an object, or has no text or a value of another type; the message names it.
     """
+    return _rows(source, _objects(source))
+
+
+def _objects(source: Source) -> Iterator[_Record]:
     for line, written in enumerate(source.text.split("\n"), start=1):
         if not written.strip():
             continue
@@ -116,11 +144,11 @@ def jsonl_rows(source: Source) -> Iterator[Row]:
             raise InputError(f"{where}: expected a JSON object, found {written[:40]!r} ({error})") from None
         if not isinstance(values, dict):
             raise InputError(f"{where}: expected a JSON object, found {type(values).__name__}")
-        fields = find_fields(list(values))
-        if "text" not in fields:
+        columns = find_columns(list(values))
+        if "text" not in columns:
             found = listed(values) or "no key"
             raise InputError(f"{where}: expected a key {_either('text')}, found {found}")
-        yield _row(source, line, values, fields)
+        yield _Record(line, values, columns)
 
 
 def _either(field: str) -> str:
@@ -128,20 +156,48 @@ def _either(field: str) -> str:
     return f"{', '.join(others)} or {last}"
 
 
-def _row(source: Source, line: int, values: Mapping[str, Any], fields: Mapping[str, str]) -> Row:
-    where = source.where(line)
-    given = {field: values[name] for field, name in fields.items() if values[name] is not None}
-    return Row(
-        place=f"line {line}",
-        text=check_string(given.get("text", ""), f"{where}: the text").strip(),
-        speaker=check_name(given.get("speaker", ""), f"{where}: the speaker"),
-        start=_seconds(given.get("start", ""), where),
-        end=_seconds(given.get("end", ""), where),
-        id=check_name(given.get("id", ""), f"{where}: the id"),
+def _rows(source: Source, records: Iterator[_Record]) -> Iterator[Row]:
+    # one more than a conversation may have, so that too many are told where they are counted
+    kept = list(islice(records, MOST_UTTERANCES + 1))
+    unnamed = [record for record in kept if not any(column.a_second for column in record.columns.values())]
+    milliseconds = are_milliseconds(
+        (str(record.get("text")), record.get("start"), record.get("end")) for record in unnamed
     )
+    if milliseconds:
+        _log.warning(
+            "%s: its times are whole numbers so large that they were read as milliseconds; if they are seconds, call"
+            " them start_s and end_s",
+            source.path,
+        )
+    written = (record.get(field) for record in kept for field in ("start", "end"))
+    carries = carries_milliseconds(time for time in written if isinstance(time, str))
+    for record in kept:
+        where = source.where(record.line)
+        start, end = (
+            _seconds(record, field, 1000 if milliseconds else 1, carries, where) for field in ("start", "end")
+        )
+        yield Row(
+            place=f"line {record.line}",
+            text=check_string(record.get("text"), f"{where}: the text").strip(),
+            speaker=check_name(record.get("speaker"), f"{where}: the speaker"),
+            start=start,
+            end=end,
+            id=check_name(record.get("id"), f"{where}: the id"),
+        )
 
 
-def _seconds(value: object, where: str) -> float | None:
+def _seconds(record: _Record, field: str, a_second: int, carries: bool, where: str) -> float | None:
+    value = record.get(field)
+    if is_unknown(value):
+        return None
+    a_second = record.columns[field].a_second or a_second
     if isinstance(value, str):
-        return parse_time(value, where) if value.strip() else None
-    return check_seconds(value, where)
+        return parse_time(value, where, carries=carries, a_second=a_second)
+    return check_seconds(value, where, a_second)
+
+
+def _is_time(cell: str) -> bool:
+    try:
+        return not is_unknown(cell) and parse_time(cell, "") >= 0
+    except InputError:
+        return False

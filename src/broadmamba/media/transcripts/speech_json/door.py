@@ -9,10 +9,11 @@ from itertools import chain, product
 from typing import Any, NamedTuple
 
 from broadmamba.errors import InputError
+from broadmamba.media.transcripts.columns import find_fields
 from broadmamba.media.transcripts.rows import Row, Source, listed
 from broadmamba.media.transcripts.speech_json import clouds, meetings, services, whisper
 from broadmamba.media.transcripts.speech_json.services import no_times
-from broadmamba.media.transcripts.tables import find_fields, jsonl_rows
+from broadmamba.media.transcripts.tables import jsonl_rows
 
 
 class _Shape(NamedTuple):
