@@ -215,7 +215,11 @@ def _beside(name: str) -> Named | None:
             speaker = read_name(name[:first])  # or another kind, as in `ortho_transcription`
             return Named(speaker.speaker if speaker.kind in (UTTERANCES, WORDS, SOUNDS, NOTES) else name[:first], kind)
     for first, last in reversed(places):
-        if first and last < len(name) and (kind := _kind_of(name[:first])):
+        kind = _kind_of(name[:first]) if first and last < len(name) else None
+        compound = (
+            name[first:last] == "-" and name[:1].islower() == name[last : last + 1].islower()
+        )  # `note-taker`, `Head-Coach`
+        if kind and not (compound and kind == NOTES):
             language = _LANGUAGE.fullmatch(name[last:])
             return Named(None, kind, exact=False) if language else Named(name[last:], kind)
     for match in _SPACE.finditer(name):
