@@ -15,6 +15,10 @@ class InputError(BroadMambaError):
     """A file, value or argument from outside is not what was expected."""
 
 
+class PassingError(InputError):
+    """Something could not be read for a reason that may pass: memory or the disk is full, a file is gone."""
+
+
 class IncompatibleError(BroadMambaError):
     """Two things that are fine alone do not fit together, such as a model and a corpus of other labels."""
 

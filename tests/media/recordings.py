@@ -132,6 +132,46 @@ def write(
     return path
 
 
+def write_tracks(
+    path: Path,
+    sounds: Sequence[tuple[NDArray[np.float32], str, Sequence[str]]] = (),
+    films: Sequence[tuple[Sequence[NDArray[np.uint8]], Sequence[str]]] = (),
+) -> Path:
+    """Write a recording of several tracks at 16 kHz and 25 pictures a second.
+
+    Args:
+        path: where; mkv or mp4.
+        sounds: samples `(samples,)`, language (or an empty string) and FFmpeg's dispositions of each audio track.
+        films: pictures and dispositions of each video track.
+    """
+    kind = path.suffix[1:]
+    with av.open(str(path), "w", format=FORMATS.get(kind, kind)) as container:
+        made, packets = [], []
+        for _, language, dispositions in sounds:
+            stream = container.add_stream(AUDIO_CODECS[kind], rate=16_000, layout="mono")
+            if language:
+                stream.metadata["language"] = language
+            made.append((stream, dispositions))
+        for pictures, dispositions in films:
+            height, width, _ = pictures[0].shape
+            video = container.add_stream(VIDEO_CODECS[kind], rate=25, width=width, height=height)
+            video.pix_fmt = "yuv420p"
+            made.append((video, dispositions))
+        for stream, dispositions in made:
+            stream.disposition = sum(av.stream.Disposition[name] for name in dispositions)
+        for (stream, _), (sound, *_) in zip(made, sounds, strict=False):
+            packets += _encode_sound(stream, sound[:, None], 16_000, "mono", [(0, len(sound) / 16_000)])
+        for (stream, _), (pictures, _) in zip(made[len(sounds) :], films, strict=True):
+            for number, picture in enumerate(pictures):
+                frame = av.VideoFrame.from_ndarray(picture, "rgb24")
+                frame.pts, frame.time_base = number, Fraction(1, 25)
+                packets += stream.encode(frame)
+            packets += stream.encode(None)
+        for packet in sorted(packets, key=lambda packet: packet.dts * packet.time_base):
+            container.mux(packet)
+    return path
+
+
 def huge(path: Path) -> Path:
     """Write an AVI whose headers and JPEG pictures claim 30000x30000 pixels."""
     content = bytearray(write(path, pictures=numbered(5), video_codec="mjpeg", pix_fmt="yuvj420p").read_bytes())

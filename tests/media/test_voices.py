@@ -202,3 +202,18 @@ def test_missing_and_damaged_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setattr(voices.importlib.util, "find_spec", lambda name: found)
     with pytest.raises(InputError, match="SHA-256"):
         VoiceEncoder()
+
+
+@pytest.mark.parametrize("speakers", [None, 1, 2, 5])
+def test_one_stretch_of_speech_has_one_speaker(tmp_path: Path, speakers: int | None) -> None:
+    samples, _ = converse(PAIR[:1])
+    turns = turns_of(tmp_path / "talk.wav", samples, speakers)
+    assert {turn.speaker for turn in turns} == {"Speaker 1"}
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.floats(0.1, 9.0), max_size=6), st.one_of(st.none(), st.integers(1, 9)))
+def test_any_number_of_stretches_has_speakers(seconds: list[float], groups: int | None) -> None:
+    found = group_voices(vectors(max(len(seconds), 1), 2, seed=4)[: len(seconds)], seconds, groups)
+    assert len(found) == len(seconds)
+    assert len(set(found)) <= min(groups or len(seconds), len(seconds))

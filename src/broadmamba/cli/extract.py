@@ -12,11 +12,13 @@ import typer
 
 from broadmamba.cli.printing import say
 from broadmamba.cli.progress import progress_bar
+from broadmamba.cli.sound import AudioTrack, Channels
 
 if TYPE_CHECKING:
     from broadmamba.data.corpus import Corpus
     from broadmamba.data.spec import FeatureSpec
     from broadmamba.features.workers import Load
+    from broadmamba.media.tracks import SoundChoice
 
 
 def extract(
@@ -40,6 +42,12 @@ def extract(
             "recording of each conversation, in any sub-folders."
         ),
     ] = None,
+    audio_track: AudioTrack = None,
+    channels: Channels = None,
+    retry: Annotated[
+        bool,
+        typer.Option("--retry", help="Try again what the report of an audio or video feature lists as failed."),
+    ] = False,
     weights: Annotated[Path | None, typer.Option(help="Weights of the video feature's network.")] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes for audio and video.", show_default="one a core")
@@ -66,6 +74,7 @@ def extract(
     """
     from broadmamba.data.corpus import Corpus
     from broadmamba.errors import InputError
+    from broadmamba.media.tracks import SoundChoice
 
     opened = Corpus.open(corpus)  # before the slow imports, so that a wrong folder is told at once
     if weights and not video:
@@ -74,31 +83,41 @@ def extract(
         raise InputError("--media is for --audio and --video; say one of them")
     if (audio or video) and not media:
         raise InputError(f"--{'audio' if audio else 'video'} needs --media: the folder with the corpus' recordings")
+    if (audio_track or channels) and not audio:
+        raise InputError(f"--{'audio-track' if audio_track else 'channels'} is for --audio; say which audio feature")
+    if retry and not (audio or video):
+        raise InputError("--retry is for --audio and --video; say which feature shall be tried again")
+    sound = SoundChoice.parse(audio_track, channels)
     count = workers or os.cpu_count() or 1
     if audio and media:
         from broadmamba.features.audio import load_audio
 
         if notice := load_audio(audio).notice:
             say(notice)
-        opened = _add_media_feature(opened, partial(load_audio, audio), media, count)
+        opened = _add_media_feature(opened, partial(load_audio, audio), media, count, sound, retry)
     if video and media:
         from broadmamba.features.video import load_video
 
-        opened = _add_media_feature(opened, partial(load_video, video, weights), media, count)
+        opened = _add_media_feature(opened, partial(load_video, video, weights), media, count, SoundChoice(), retry)
     if text or not (audio or video):
         add_text_feature(opened, text or "minilm", pooling, name, batch_size, threads)
 
 
-def _add_media_feature(corpus: Corpus, load: Load, media: Path, workers: int) -> Corpus:
+def _add_media_feature(
+    corpus: Corpus, load: Load, media: Path, workers: int, sound: SoundChoice, retry: bool
+) -> Corpus:
     from broadmamba.features.extract_media import extract_media, report_file
     from broadmamba.features.present import has_feature
 
     spec = load().spec
-    if has_feature(corpus, spec):
-        _tell_present(corpus, spec)
-        return corpus
+    present = has_feature(corpus, spec)
     with progress_bar(f"Extracting {spec.name}") as advance:
-        extended, report = extract_media(corpus, load, media, workers, advance)
+        extended, report = extract_media(corpus, load, media, workers, advance, sound=sound, retry=retry)
+    if present and not report.retried:
+        _tell_present(corpus, spec)
+        return extended
+    if report.retried:
+        say(f"utterances that were tried again: {report.retried}")
     missing = int(extended.features[spec.name].missing().sum())
     say(f"{corpus.path}: added {spec.describe()} for {report.utterances - missing} utterances")
     if silent := missing - len(report.failures):

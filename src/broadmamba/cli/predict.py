@@ -14,6 +14,7 @@ import typer
 
 from broadmamba.cli.printing import console, hand_over, say
 from broadmamba.cli.progress import progress_stages
+from broadmamba.cli.sound import AudioTrack, Channels
 
 if TYPE_CHECKING:
     from broadmamba.data.conversation import Conversation
@@ -88,6 +89,8 @@ def predict(
             show_default="found by itself",
         ),
     ] = None,
+    audio_track: AudioTrack = None,
+    channels: Channels = None,
     workers: Annotated[
         int | None, typer.Option(min=1, max=1024, help="Processes for sound and pictures.", show_default="one a core")
     ] = None,
@@ -132,12 +135,16 @@ def predict(
     with _work_folder(out, folder=chosen is None) as work:
         if recording:
             from broadmamba.media.recording import Recording
+            from broadmamba.media.tracks import SoundChoice
 
-            Recording.open(source).close()  # before the slow imports, so that a bad file is told at once
+            sound = SoundChoice.parse(audio_track, channels)
+            Recording.open(source, sound).close()  # before the slow imports, so that a bad file is told at once
             said = None if transcript is None else read_conversation(transcript)
             from broadmamba.recognition.recording import Listening, clear_work
 
-            listening = Listening(transcript=said, speech_model=speech_model, language=language, speakers=speakers)
+            listening = Listening(
+                transcript=said, speech_model=speech_model, language=language, speakers=speakers, sound=sound
+            )
             prediction = _of_recording(source, listening, load, weights, work, workers or os.cpu_count() or 1)
         else:
             prediction = _of_conversation(read_conversation(source), load)
@@ -204,7 +211,6 @@ def _of_recording(
             workers=workers,
             weights=weights,
             progress=progress,
-            notice=say,
         )
 
 

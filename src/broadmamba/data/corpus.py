@@ -237,6 +237,9 @@ class Corpus:
                 remove_leftovers(folder)
             manifest = read_manifest(self.path)  # anew: another process may have added a feature meanwhile
             self._refuse_changed(feature.spec, manifest["features"])
+            if feature.spec.to_dict() in manifest["features"]:  # other values of the same kind, written at once
+                write_feature(self.path, name, feature.values)
+                return Corpus.open(self.path)
             others = [values for values in manifest["features"] if values["name"] != name]
             if len(others) < len(manifest["features"]):
                 write_manifest(self.path, {**manifest, "features": others})

@@ -7,6 +7,7 @@ corpora that number each split anew begin with the split's name (`train_dia0_utt
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections import Counter, defaultdict
@@ -20,6 +21,8 @@ from broadmamba.errors import InputError
 
 SOUND_SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac"})
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".ts"})
+
+_log = logging.getLogger(__name__)
 
 NO_CLIP = "no clip was found"
 
@@ -149,10 +152,14 @@ def _by_name(files: list[Path], suffixes: frozenset[str]) -> dict[str, list[Path
 def _files_below(folder: Path) -> Iterator[Path]:
     """All files that are not hidden, sorted; links to folders are followed, each folder once."""
     seen: set[str] = set()
-    for place, folders, files in os.walk(folder, followlinks=True):
+    for place, folders, files in os.walk(folder, onerror=_tell_unread, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         if (real := os.path.realpath(place)) in seen:
             folders.clear()
             continue
         seen.add(real)
         yield from (Path(place, name) for name in sorted(files) if not name.startswith("."))
+
+
+def _tell_unread(error: OSError) -> None:
+    _log.warning("%s: the folder cannot be read (%s) and is passed over", error.filename, error.strerror)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,10 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from broadmamba.features.parts import PartStore
-from broadmamba.features.workers import Job, Load, run_jobs
+from broadmamba.features.workers import Job, Load, Remark, Row, Trouble, run_jobs
 
 TIME_LIMIT = 300.0
 """Seconds that one utterance may take; what takes longer hangs."""
+
+PARTS = 2
+"""Version of what is stored of rows."""
+
+_TRIES = 2
+"""Of a row that fails for a reason that may pass; the next run tries again."""
 
 _PART_ROWS = 64
 _PART_SECONDS = 5.0
@@ -28,6 +35,7 @@ class RowStore:
     Attributes:
         values: `(utterances, width)`, NaN where there is none (yet).
         reasons: row → why there is none.
+        remarks: row → what users should know of its recording, in words and details (`workers.Remark`).
     """
 
     def __init__(self, store: PartStore, width: int, fingerprints: Sequence[int]) -> None:
@@ -40,6 +48,7 @@ class RowStore:
         """
         self.values = np.full((len(fingerprints), width), np.nan, dtype=np.float32)
         self.reasons: dict[int, str] = {}
+        self.remarks: defaultdict[int, list[tuple[str, str]]] = defaultdict(list)
         self._fingerprints = fingerprints
         self._undone = set(range(len(fingerprints)))
         self._store = store
@@ -47,10 +56,11 @@ class RowStore:
         self._stored_at = time.monotonic()
         row_of = {fingerprint: row for row, fingerprint in enumerate(fingerprints)}
         for part in store.read_all():
-            reasons = json.loads(part["reasons"].tobytes())
-            for fingerprint, values, reason in zip(part["fingerprints"], part["values"], reasons, strict=True):
+            words = json.loads(part["words"].tobytes())
+            for fingerprint, values, (reason, remarks) in zip(part["fingerprints"], part["values"], words, strict=True):
                 if (row := row_of.get(int(fingerprint))) is not None:
-                    self.settle(row, reason or values)
+                    self.remarks[row] += [(said, details) for said, details in remarks]
+                    self.settle(row, Trouble(reason) if reason else values)
 
     @property
     def done(self) -> int:
@@ -61,10 +71,10 @@ class RowStore:
         """The rows that are not."""
         return sorted(self._undone)
 
-    def settle(self, row: int, result: NDArray[np.float32] | str) -> None:
+    def settle(self, row: int, result: Row | Trouble) -> None:
         """Take in a row, or why there is none, without storing it."""
-        if isinstance(result, str):
-            self.reasons[row] = result
+        if isinstance(result, Trouble):
+            self.reasons[row] = result.reason
         else:
             self.values[row] = result
         self._undone.discard(row)
@@ -79,6 +89,8 @@ class RowStore:
     ) -> None:
         """Have the rows of jobs extracted, and store them as they come.
 
+        A row that fails for a reason that may pass is tried once more after the others, and is never stored as done.
+
         Args:
             load: makes the extractor.
             jobs: of rows that are not done.
@@ -90,28 +102,39 @@ class RowStore:
             InputError: a worker cannot start.
         """
         try:
-            for row, result in run_jobs(load, jobs, workers, limit):
-                self._put(row, result)
-                if progress:
-                    progress(self.done, len(self._fingerprints))
+            for tries_left in reversed(range(_TRIES)):
+                again = set()
+                for found in run_jobs(load, jobs, workers, limit):
+                    if isinstance(found, Remark):
+                        self.remarks[found.row].append((found.words, found.details))
+                        continue
+                    row, result = found
+                    if tries_left and isinstance(result, Trouble) and result.again == "now":
+                        again.add(row)
+                        continue
+                    self._put(row, result)
+                    if progress:
+                        progress(self.done, len(self._fingerprints))
+                jobs = [left for job in jobs if (left := job.only(again)) is not None]
         finally:
             self._store_rows()
 
-    def _put(self, row: int, result: NDArray[np.float32] | str) -> None:
+    def _put(self, row: int, result: Row | Trouble) -> None:
         self.settle(row, result)
-        self._unstored.append(row)
+        if not isinstance(result, Trouble) or result.again == "never":
+            self._unstored.append(row)
         if len(self._unstored) >= _PART_ROWS or time.monotonic() > self._stored_at + _PART_SECONDS:
             self._store_rows()
 
     def _store_rows(self) -> None:
         """Write what is settled and not stored yet as one part."""
         if self._unstored:
-            reasons = json.dumps([self.reasons.get(row, "") for row in self._unstored])
+            words = json.dumps([[self.reasons.get(row, ""), self.remarks.get(row, [])] for row in self._unstored])
             fingerprints = np.array([self._fingerprints[row] for row in self._unstored], dtype=np.int64)
             arrays: dict[str, NDArray[Any]] = {
                 "fingerprints": fingerprints,
                 "values": self.values[self._unstored],
-                "reasons": np.frombuffer(reasons.encode(), dtype=np.uint8),
+                "words": np.frombuffer(words.encode(), dtype=np.uint8),
             }
             self._store.write(hashlib.sha256(fingerprints.tobytes()).hexdigest()[:16], arrays)
         self._unstored.clear()

@@ -8,19 +8,21 @@ import os
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from broadmamba.data.spec import FeatureSpec
-from broadmamba.errors import BroadMambaError, InputError
+from broadmamba.errors import BroadMambaError, InputError, PassingError
 from broadmamba.features.extractor import MediaExtractor, Span
 from broadmamba.media.recording import Recording
+from broadmamba.media.tracks import DEFAULT_SOUND, SoundChoice
 
 Row = NDArray[np.float32]
 
@@ -30,6 +32,10 @@ Load = Callable[[], MediaExtractor]
 _SINGLE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 _READY = "ready"
 _LONGEST_WAIT = 60.0
+_FROM_OUTSIDE = ("SIGKILL", "SIGTERM", "SIGBUS", "SIGHUP")
+"""Signals that a process gets for what others do: memory that runs out, a file that is cut while it is mapped."""
+
+_TOO_LONG, _LONGER = 3.0, 10.0  # times and seconds by which a clip of another length is too long, or too short
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +46,58 @@ class Job:
         file: the recording.
         spans: at least one, with ascending starts.
         rows: the caller's number of each span.
+        sound: which of the recording's sound is heard.
+        seconds: that the whole recording is said to last; None where nobody says so.
     """
 
     file: Path
     spans: tuple[Span, ...]
     rows: tuple[int, ...]
+    sound: SoundChoice = DEFAULT_SOUND
+    seconds: float | None = None
 
     def rest(self) -> Job | None:
         """The job without its first span, or None where that is the only one."""
-        return Job(self.file, self.spans[1:], self.rows[1:]) if len(self.rows) > 1 else None
+        return self.only(self.rows[1:])
+
+    def only(self, rows: Collection[int]) -> Job | None:
+        """The job of some of its rows, or None where it has none of them."""
+        kept = [(span, row) for span, row in zip(self.spans, self.rows, strict=True) if row in rows]
+        spans, numbers = tuple(span for span, _ in kept), tuple(row for _, row in kept)
+        return replace(self, spans=spans, rows=numbers) if kept else None
 
 
-def run_jobs(load: Load, jobs: Sequence[Job], workers: int, limit: float) -> Iterator[tuple[int, Row | str]]:
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why a row is not there.
+
+    Attributes:
+        reason: in a few words.
+        again: whether another try may go better: `now` after all other rows, `later` in another run, or `never`.
+    """
+
+    reason: str
+    again: Literal["never", "now", "later"] = "never"
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """What a user should know of a recording.
+
+    Attributes:
+        row: the last one of the job.
+        words: a few, which may stand behind the recording's name.
+        details: of this recording, such as numbers.
+    """
+
+    row: int
+    words: str
+    details: str = ""
+
+
+def run_jobs(
+    load: Load, jobs: Sequence[Job], workers: int, limit: float
+) -> Iterator[tuple[int, Row | Trouble] | Remark]:
     """Extract the rows of all jobs, in whatever order they get done.
 
     Args:
@@ -61,7 +107,7 @@ def run_jobs(load: Load, jobs: Sequence[Job], workers: int, limit: float) -> Ite
         limit: seconds that one row may take before its worker is stopped.
 
     Yields:
-        The caller's number of a span, and its row `(width,)` or a few words why there is none.
+        The caller's number of a span, and its row `(width,)` or why there is none.
 
     Raises:
         InputError: a worker cannot start.
@@ -76,7 +122,7 @@ def run_jobs(load: Load, jobs: Sequence[Job], workers: int, limit: float) -> Ite
             wait([worker.connection for worker in crew], min(max(soonest, 0.0), _LONGEST_WAIT))
             for worker in list(crew):
                 yield from worker.results()
-                if worker.failure:
+                if worker.failure is not None:
                     crew.remove(worker)
                     if not worker.idle:
                         yield worker.job.rows[0], worker.failure
@@ -99,7 +145,7 @@ class _Worker:
         job: what is left of the job; when idle, the last one's last span.
         idle: whether the job is done.
         deadline: when its next row has to be there, on the monotonic clock.
-        failure: why the process is gone, or an empty string.
+        failure: why the process is gone, or None.
     """
 
     def __init__(self, load: Load, limit: float, job: Job) -> None:
@@ -112,7 +158,7 @@ class _Worker:
         self._limit = limit
         self._ready = False
         self.deadline = math.inf
-        self.failure = ""
+        self.failure: Trouble | None = None
         self.give(job)
 
     def give(self, job: Job) -> None:
@@ -122,15 +168,17 @@ class _Worker:
         with suppress(OSError):  # the process is gone, which `results` finds out
             self.connection.send(job)
 
-    def results(self) -> Iterator[tuple[int, Row | str]]:
+    def results(self) -> Iterator[tuple[int, Row | Trouble] | Remark]:
         """What has come since; where the process is gone or too slow, `failure` says so afterwards."""
         try:
             while self.connection.poll():
                 message = self.connection.recv()
                 if isinstance(message, InputError):
                     raise message
-                if isinstance(message, str) and not self._ready:
+                if isinstance(message, str):
                     self._ready = True
+                elif isinstance(message, Remark):
+                    yield message
                 else:
                     yield self.job.rows[0], message
                     rest = self.job.rest()
@@ -144,10 +192,11 @@ class _Worker:
                     f"a worker process could not start: it {end} (a script that extracts features must do so "
                     "under `if __name__ == '__main__'`)"
                 ) from None
-            self.failure = f"its worker process {end}"
+            outside = -(self._process.exitcode or 0) in [getattr(signal, name, None) for name in _FROM_OUTSIDE]
+            self.failure = Trouble(f"its worker process {end}", "now" if outside else "never")
         if not self.failure and time.monotonic() > self.deadline:
             self.stop()
-            self.failure = f"it took longer than {self._limit:g} s"
+            self.failure = Trouble(f"it took longer than {self._limit:g} s", "later")
 
     def stop(self) -> None:
         self._process.kill()
@@ -195,14 +244,17 @@ def _serve(connection: Connection, load: Load) -> None:
                 connection.send(result)
 
 
-def _results(extractor: MediaExtractor, job: Job) -> Iterator[Row | str]:
-    """A row of each span, or why there is none; after a failure, the spans behind it are tried again."""
+def _results(extractor: MediaExtractor, job: Job) -> Iterator[Row | Trouble | Remark]:
+    """A row of each span, or why there is none; after a failure, the spans behind it are tried again.
+
+    Remarks come before the last row, after which nobody listens.
+    """
     done = 0
     while done < len(job.spans):
         try:
-            recording = Recording.open(job.file)
+            recording = Recording.open(job.file, job.sound)
         except Exception as error:
-            yield from [_reason(error, job.file)] * (len(job.spans) - done)
+            yield from [_trouble(error, job.file)] * (len(job.spans) - done)
             return
         with recording:
             rows = iter(extractor.extract(recording, job.spans[done:]))
@@ -210,16 +262,35 @@ def _results(extractor: MediaExtractor, job: Job) -> Iterator[Row | str]:
                 while done < len(job.spans):
                     row = next(rows)
                     done += 1
-                    yield row if _fits(row, extractor.spec) else "its values are not finite"
+                    if done == len(job.spans):
+                        yield from _remarks(recording, job)
+                    yield row if _fits(row, extractor.spec) else Trouble("its values are not finite")
             except Exception as error:
                 done += 1
-                yield _reason(error, job.file)
+                yield _trouble(error, job.file)
+
+
+def _remarks(recording: Recording, job: Job) -> Iterator[Remark]:
+    for words in recording.remarks:
+        yield Remark(job.rows[-1], words)
+    found = recording.duration
+    if job.seconds is not None and found is not None:
+        shorter, longer = sorted((job.seconds, found))
+        if longer > _TOO_LONG * shorter and longer > shorter + _LONGER:
+            words = "its length is far from what its utterance is said to last; it is used as it is"
+            yield Remark(job.rows[-1], words, f"{found:.1f} s, said to be {job.seconds:.1f} s")
 
 
 def _fits(row: Row, spec: FeatureSpec) -> bool:
     """Whether a corpus takes the row: no infinite value, and NaN throughout, nowhere, or where the spec allows gaps."""
     missing = np.isnan(row)
     return not np.isinf(row).any() and (spec.gaps or bool(missing.all()) or not missing.any())
+
+
+def _trouble(error: Exception, file: Path) -> Trouble:
+    """Why a row is not there; another try may help where the system failed, and not where the file is damaged."""
+    of_the_system = isinstance(error, PassingError | MemoryError | OSError)
+    return Trouble(_reason(error, file), "now" if of_the_system else "never")
 
 
 def _reason(error: Exception, file: Path | None = None) -> str:

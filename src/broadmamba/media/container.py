@@ -6,20 +6,21 @@ opened here, the format is stated, and other formats and protocols are closed to
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from broadmamba.errors import BroadMambaError, InputError, MissingExtraError
+from broadmamba.errors import BroadMambaError, InputError, MissingExtraError, PassingError
 from broadmamba.media.boxes import check_boxes
+from broadmamba.media.tracks import Kind, Track, ranked, tracks_of
 
 if TYPE_CHECKING:
     from av.container import InputContainer
-
-Kind = Literal["audio", "video"]
 
 MAX_PIXELS = 8192 * 4320
 """Pixels of a picture, 8K at most: a header that claims more is refused before memory is taken."""
@@ -98,9 +99,23 @@ def decoding(path: Path, what: str) -> Iterator[None]:
     except BroadMambaError:
         raise
     except MemoryError:
-        raise InputError(f"{path}: {what} takes more memory than there is") from None
+        raise PassingError(f"{path}: {what} takes more memory than there is") from None
     except Exception as error:  # FFmpeg's are many, and damaged files bring up TypeErrors and the like in PyAV too
+        if _is_of_the_system(error):
+            raise PassingError(f"{path}: {what} failed ({_reason(error)}{_advice(error)})") from None
         raise InputError(f"{path}: {what} failed ({_reason(error)})") from None
+
+
+def _is_of_the_system(error: Exception) -> bool:
+    """Whether reading or writing a file failed; FFmpeg gives damaged content the same kinds of errors."""
+    from av.error import FFmpegError
+
+    return isinstance(error, OSError) and not isinstance(error, FFmpegError)
+
+
+def _advice(error: Exception) -> str:
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return "; TMPDIR says where long sound is kept meanwhile" if full else ""
 
 
 def _reason(error: Exception) -> str:
@@ -114,21 +129,34 @@ class Source:
     Attributes:
         path: of the file.
         container: PyAV's.
-        stream: the first stream of the kind asked for, or None where there is none.
+        tracks: all of the kind asked for, in the order of the file.
+        track: the one that is read, or None where there is none.
         damaged: packets that could not be read or decoded so far.
         trouble: what the decoder said of the last of them.
     """
 
     path: Path
     container: InputContainer
-    stream: Any
+    tracks: list[Track]
+    track: Track | None = None
     damaged: int = 0
     trouble: str = ""
+    _file: Any = field(init=False)
+    _size: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._file = self.container.file.file
+        self._size = os.fstat(self._file.fileno()).st_size
+
+    @property
+    def stream(self) -> Any:
+        """PyAV's stream of the track."""
+        return self.track.stream if self.track is not None else None
 
     def close(self) -> None:
         """Close the file."""
         self.container.close()
-        self.container.file.file.close()
+        self._file.close()
 
     @property
     def duration(self) -> float | None:
@@ -137,10 +165,16 @@ class Source:
         return stated if 0 < stated <= MAX_SECONDS else None
 
     def packets(self) -> Iterator[Any]:
-        """The stream's packets from here on; a file that is cut off, or that cannot be read on, ends there."""
+        """The stream's packets from here on; a file that is cut off, or is damaged beyond reading, ends there.
+
+        Raises:
+            PassingError: the file cannot be read on, or was made shorter meanwhile.
+        """
         packets = self.container.demux(self.stream)
         while (packet := self._next(packets)) is not None:
             yield packet
+        if os.fstat(self._file.fileno()).st_size < self._size:
+            raise PassingError(f"{self.path}: the file was made shorter while it was read")
 
     def _next(self, packets: Iterator[Any]) -> Any:
         with self._forgiving():
@@ -163,8 +197,10 @@ class Source:
         try:
             yield
         except MemoryError:
-            raise InputError(f"{self.path}: decoding it takes more memory than there is") from None
+            raise PassingError(f"{self.path}: decoding it takes more memory than there is") from None
         except Exception as error:  # FFmpeg's are many, and damaged files bring up others in PyAV too
+            if _is_of_the_system(error):
+                raise PassingError(f"{self.path}: cannot be read on ({_reason(error)})") from None
             self.damaged += 1
             self.trouble = _reason(error)
 
@@ -201,31 +237,25 @@ class Clock:
         return time
 
 
-def open_source(path: Path, kind: Kind) -> Source:
-    """Open a recording to read its first stream of a kind.
+def open_source(path: Path, kind: Kind, wanted: int | str | None = None, but: Sequence[int] = ()) -> Source:
+    """Open a recording to read one of its tracks.
 
     Args:
         path: of the file.
-        kind: of the stream.
+        kind: of the track.
+        wanted: which of that kind, see `SoundChoice.track`; None for the default one, or the next whose codec is read.
+        but: numbers of tracks that are not to be taken.
 
     Raises:
-        InputError: there is no such file, its content is not of a known format, or its streams are beyond the limits.
+        InputError: there is no such file or track, its content is not of a known format, or its tracks are beyond the
+            limits.
         MissingExtraError: PyAV is not installed.
     """
     try:
         import av
     except ImportError:
         raise MissingExtraError("reading recordings needs PyAV: pip install 'broadmamba[media]'") from None
-    if not path.is_file():
-        raise InputError(
-            f"{path}: expected a file, found a {'folder' if path.is_dir() else 'special file'}"
-            if path.exists()
-            else f"{path}: there is no such file"
-        )
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    file = _open(path)
     try:
         if not os.fstat(file.fileno()).st_size:
             raise InputError(f"{path}: the file is empty")
@@ -249,25 +279,46 @@ def open_source(path: Path, kind: Kind) -> Source:
                 metadata_errors="replace",
             )
         with decoding(path, "reading its streams"):
-            source = Source(path, container, _stream(container, kind))
-            if source.stream is not None:
-                _check(source, kind)
+            source = Source(path, container, tracks_of(container.streams, kind))
+            try:
+                meant = ranked(source.tracks, wanted)
+            except InputError as error:
+                raise InputError(f"{path}: {error}") from None
+            source.track = _first_readable(path, kind, [track for track in meant if track.number not in but])
         return source
     except BaseException:
         file.close()
         raise
 
 
-def _stream(container: InputContainer, kind: Kind) -> Any:
-    """The first stream of a kind that is no cover picture."""
-    import av
+def _open(path: Path) -> BinaryIO:
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for whoever writes it
+            raise InputError(f"{path}: expected a file, found a {'folder' if path.is_dir() else 'special file'}")
+        return path.open("rb")
+    except FileNotFoundError:
+        link = "; it is a link to what is not there" if path.is_symlink() else ""
+        raise PassingError(f"{path}: there is no such file{link}") from None
+    except OSError as error:
+        raise PassingError(f"{path}: cannot be read ({error.strerror})") from None
 
-    covers = av.stream.Disposition.attached_pic
-    return next((s for s in container.streams if s.type == kind and not s.disposition & covers), None)
+
+def _first_readable(path: Path, kind: Kind, tracks: Sequence[Track]) -> Track | None:
+    """The first track within the limits; where none is, the first one's refusal."""
+    refusal = None
+    for track in tracks:
+        try:
+            _check(path, kind, track.stream.codec_context)
+        except InputError as error:
+            refusal = refusal or error
+        else:
+            return track
+    if refusal is not None:
+        raise refusal
+    return None
 
 
-def _check(source: Source, kind: Kind) -> None:
-    path, context = source.path, source.stream.codec_context
+def _check(path: Path, kind: Kind, context: Any) -> None:
     if context is None or context.name not in CODECS[kind]:
         found = "an unknown codec" if context is None else f"the codec {context.name!r}"
         raise InputError(f"{path}: its {kind} is in {found}, which is not read")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from broadmamba.errors import InputError
-from broadmamba.media.container import MAX_SECONDS, Kind, decoding, open_source
+from broadmamba.media.channels import Survey
+from broadmamba.media.container import MAX_SECONDS, Source, decoding, open_source
 from broadmamba.media.pictures import Pictures, upright
 from broadmamba.media.sound import SAMPLE_RATE, Sound
+from broadmamba.media.tracks import DEFAULT_SOUND, Kind, SoundChoice, listed
 
 __all__ = ["SAMPLE_RATE", "Frame", "Recording"]
 
@@ -41,6 +43,9 @@ class Recording:
     forward, and kept (beyond 17 minutes in a temporary file, 230 MB an hour), so that any span of what was passed is
     exact and cheap; a span far ahead costs the decoding of all before it. Not safe for threads: open one for each.
 
+    Sound of several channels is listened to from beginning to end before the first of it is given out: where the
+    channels cancel out when they are mixed, one of them is heard instead (`channels`).
+
     Attributes:
         path: of the file.
         duration: in seconds as the file states it, which may be a little off; None where it states none.
@@ -48,10 +53,10 @@ class Recording:
         has_video: whether there are moving pictures; the cover picture of a music file is none.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, choice: SoundChoice = DEFAULT_SOUND) -> None:
         """As `open`."""
         self.path = Path(path)
-        probes = {kind: _probe(self.path, kind) for kind in _KINDS}
+        probes = {kind: _probe(self.path, kind, choice.track if kind == "audio" else None) for kind in _KINDS}
         starts = [probe.start for probe in probes.values() if probe.start is not None]
         if not starts:
             reasons = "; ".join(f"{kind}: {probe.trouble}" for kind, probe in probes.items() if probe.trouble)
@@ -61,8 +66,16 @@ class Recording:
         self._origin = min(starts)
         self.duration = probes["audio"].duration
         self.has_audio, self.has_video = (probes[kind].start is not None for kind in _KINDS)
+        self._tracks = {kind: probe.track for kind, probe in probes.items()}
+        self._choice = replace(choice, track=self._tracks["audio"])
+        self._remarks = [probe.remark for probe in probes.values() if probe.remark]
         self._damaged = dict.fromkeys(_KINDS, 0)
         self._sound: Sound | None = None
+        channels = probes["audio"].channels
+        if self.has_audio and isinstance(choice.channels, int) and choice.channels > channels:
+            raise InputError(f"{self.path}: its sound has {channels} channels, there is no channel {choice.channels}")
+        if self.has_audio and channels == 1:
+            self._choice = replace(self._choice, channels="mix")
 
     @property
     def damaged(self) -> int:
@@ -71,17 +84,19 @@ class Recording:
         return max(self._damaged["audio"], sound) + self._damaged["video"]
 
     @classmethod
-    def open(cls, path: Path | str) -> Self:
+    def open(cls, path: Path | str, choice: SoundChoice = DEFAULT_SOUND) -> Self:
         """Open a recording.
 
         Args:
             path: of an mp4, mov, m4a, mkv, webm, avi, wav, flac, mp3, ogg, aac or mpeg-ts file, told by its content.
+            choice: which of its tracks and channels is heard.
 
         Raises:
-            InputError: the file is missing, of no known format, beyond the limits, or nothing in it can be decoded.
+            InputError: the file is missing, of no known format, beyond the limits, nothing in it can be decoded, or it
+                has no such track or channel.
             MissingExtraError: PyAV is not installed.
         """
-        return cls(path)
+        return cls(path, choice)
 
     def close(self) -> None:
         """Close the file."""
@@ -116,11 +131,68 @@ class Recording:
             raise InputError(f"{self.path}: expected a span of ascending times from 0 on, found {start} to {end}")
         if not self.has_audio:
             return np.empty(0, dtype=np.float32)
-        if self._sound is None:
-            self._sound = Sound(open_source(self.path, "audio"), self._origin)
+        sound = self._open_sound()
         first = round(min(start, MAX_SECONDS) * SAMPLE_RATE)
         length = round((MAX_SECONDS if end is None else min(end - start, MAX_SECONDS)) * SAMPLE_RATE)
-        return self._sound.read(first, first + length)
+        return sound.read(first, first + length)
+
+    @property
+    def heard(self) -> SoundChoice:
+        """The track and the channels that are heard, as they were chosen or found.
+
+        Raises:
+            InputError: the sound cannot be decoded.
+        """
+        if self.has_audio:
+            self._open_sound()
+        return self._choice
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a user should know of its tracks and, once sound was given out, of its channels; a few words each."""
+        return tuple(self._remarks)
+
+    def length(self) -> float:
+        """Seconds until its sound and pictures have ended; the sound is decoded for it, since files state it wrongly.
+
+        Raises:
+            InputError: the sound cannot be decoded.
+        """
+        seen = (self.duration or MAX_SECONDS) if self.has_video else 0.0
+        return max(self._open_sound().length / SAMPLE_RATE, seen) if self.has_audio else seen
+
+    def _open_sound(self) -> Sound:
+        if self._sound is None:
+            self._sound = self._sound_of_choice()
+        return self._sound
+
+    def _sound_of_choice(self) -> Sound:
+        chosen = self._choice.channels
+        if chosen == "mix" or isinstance(chosen, int):
+            source = open_source(self.path, "audio", self._choice.track)
+            return Sound(source, self._origin, None if chosen == "mix" else int(chosen))
+        survey = Survey()
+        mix = Sound(open_source(self.path, "audio", self._choice.track), self._origin, survey=survey)
+        try:
+            mix.length  # noqa: B018 (decodes all of it)
+        except BaseException:
+            mix.close()
+            raise
+        found = survey.verdict()
+        if chosen is None and found.cancelled:
+            self._remarks.append(
+                f"its channels cancel out when they are mixed, so channel {found.best} alone is heard"
+                if found.by_best
+                else "its channels cancel out in part when they are mixed, and are mixed all the same"
+            )
+        elif chosen is None and found.different:
+            self._remarks.append("its two channels hold different sound, such as a speaker each, and are mixed")
+        if chosen is None and not found.by_best:
+            self._choice = replace(self._choice, channels="mix")
+            return mix
+        mix.close()
+        self._choice = replace(self._choice, channels=found.best)
+        return self._sound_of_choice()
 
     def audio_blocks(self, seconds: float = 30.0) -> Iterator[NDArray[np.float32]]:
         """The whole sound in blocks, one after the other.
@@ -152,7 +224,7 @@ class Recording:
         """
         if not self.has_video:
             return
-        source = open_source(self.path, "video")
+        source = open_source(self.path, "video", self._tracks["video"])
         aspect = float(source.stream.sample_aspect_ratio or 1)
         try:
             time, last, pixels = 0.0, None, np.empty((0, 0, 3), dtype=np.uint8)
@@ -172,17 +244,44 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class _Probe:
+    """The track that is taken, and when the first thing in it begins by the file's own timestamps."""
+
+    track: int | None
     start: float | None
+    channels: int
     duration: float | None
     trouble: str
+    remark: str
 
 
-def _probe(path: Path, kind: Kind) -> _Probe:
-    """When the first thing of a kind that can be decoded begins, by the file's own timestamps."""
-    source = open_source(path, kind)
-    try:
-        frame = next(source.frames(), None) if source.stream is not None else None
-        start = None if frame is None else float(frame.time or 0.0)
-        return _Probe(start, source.duration, source.trouble)
-    finally:
-        source.close()
+def _probe(path: Path, kind: Kind, wanted: int | str | None) -> _Probe:
+    """Find the first track of those wanted of which something can be decoded."""
+    tried: list[int] = []
+    troubles: list[str] = []
+    while True:
+        source = open_source(path, kind, wanted, tried)
+        try:
+            frame = next(source.frames(), None) if source.track is not None else None
+            if frame is None and source.track is not None:
+                tried.append(source.track.number)
+                troubles.append(source.trouble or "nothing in it can be decoded")
+                if wanted is not None:
+                    raise InputError(f"{path}: audio track {source.track} cannot be used: {troubles[0]}")
+                continue
+            if frame is None or source.track is None:
+                return _Probe(None, None, 0, source.duration, troubles[0] if troubles else "", "")
+            channels = len(frame.layout.channels) if kind == "audio" else 0
+            start = float(frame.time or 0.0)
+            return _Probe(source.track.number, start, channels, source.duration, "", _remark(source, kind, wanted))
+        finally:
+            source.close()
+
+
+def _remark(source: Source, kind: Kind, wanted: int | str | None) -> str:
+    """Which of several tracks was taken, where the user did not say."""
+    if source.track is None or wanted is not None or len(source.tracks) < 2:
+        return ""
+    taken = "heard" if kind == "audio" else "seen"
+    skipped = [track for track in source.tracks if track.default and not source.track.default]
+    lost = f", since the default one, {skipped[0].number}, cannot be decoded" if skipped else ""
+    return f"it has the {kind} tracks {listed(source.tracks)}; number {source.track.number} is {taken}{lost}"

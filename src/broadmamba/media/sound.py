@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from broadmamba.errors import InputError
+from broadmamba.media.channels import MIX, Survey, as_mono, interleaved, mixing_weights
 from broadmamba.media.container import MAX_CHANNELS, MAX_SECONDS, SAMPLE_RATES, Clock, Source, decoding
 
 if TYPE_CHECKING:
@@ -28,12 +29,14 @@ class Sound:
     bit reservoirs, noise generators), and timestamps are too coarse in some containers to place it exactly.
     """
 
-    def __init__(self, source: Source, origin: float) -> None:
+    def __init__(self, source: Source, origin: float, channel: int | None = None, survey: Survey | None = None) -> None:
         """Start at the beginning.
 
         Args:
             source: of an audio stream; it is closed with this object.
             origin: the timestamp in seconds that counts as zero.
+            channel: the one to hear, counted from 1; None mixes them all.
+            survey: listens to all channels meanwhile.
         """
         self._source = source
         self._frames = source.frames()
@@ -41,7 +44,11 @@ class Sound:
         self._spool = SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 (closed by `close`)
         self._written = 0
         self._finished = False
+        self._channel = channel
+        self._survey = survey
         self._resampler: Any = None
+        self._spread: Any = None  # gives all channels as floats, where they are needed
+        self._mean = False  # of the channels, where FFmpeg knows no mix of them
         self._format: tuple[str, str, int] | None = None
         self._start = 0.0
         self._samples = 0
@@ -58,8 +65,21 @@ class Sound:
         """Packets that could not be decoded so far."""
         return self._source.damaged
 
+    @property
+    def length(self) -> int:
+        """Samples of all of it, for which it is decoded to the end."""
+        self._decode_to(MAX_SECONDS * SAMPLE_RATE + 1)
+        return self._written
+
     def read(self, first: int, last: int) -> NDArray[np.float32]:
         """Samples `first` to `last` (exclusive), fewer where the recording ends before."""
+        self._decode_to(last)
+        samples = np.empty(max(min(last, self._written) - first, 0), dtype=np.float32)
+        self._spool.seek(4 * first)
+        self._spool.readinto(samples.view(np.uint8))  # type: ignore[arg-type]
+        return samples
+
+    def _decode_to(self, last: int) -> None:
         while self._written < last and not self._finished:
             if self._failure is not None:
                 raise self._failure
@@ -69,10 +89,6 @@ class Sound:
             except InputError as failure:
                 self._failure = failure
                 raise
-        samples = np.empty(max(min(last, self._written) - first, 0), dtype=np.float32)
-        self._spool.seek(4 * first)
-        self._spool.readinto(samples.view(np.uint8))  # type: ignore[arg-type]
-        return samples
 
     def _advance(self) -> None:
         """Decode one frame more."""
@@ -85,7 +101,18 @@ class Sound:
             return
         self._place(frame)
         self._samples += frame.samples
-        self._write(self._resampler.resample(_finite(frame)))
+        self._write(self._resampler.resample(self._chosen(_finite(frame))))
+
+    def _chosen(self, frame: AudioFrame) -> AudioFrame:
+        """The frame, or its one channel that is to be heard."""
+        if self._spread is None:
+            return frame
+        samples = interleaved(frame, self._spread)
+        if self._survey is not None:
+            self._survey.add(samples)
+        if self._channel is not None:
+            return as_mono(samples[:, min(self._channel, samples.shape[1]) - 1], frame)
+        return as_mono(samples.mean(axis=1), frame) if self._mean else frame
 
     def _place(self, frame: AudioFrame) -> None:
         """Begin anew where the format changes or time jumps."""
@@ -100,7 +127,15 @@ class Sound:
             raise InputError(f"{self._source.path}: its sound changes to {form} at {time:.1f} s")
         self._flush()
         self._start, self._samples, self._format = time, 0, form
-        self._resampler = AudioResampler("flt", "mono", SAMPLE_RATE, options={"rematrix_maxval": "1"})
+        self._resampler = AudioResampler("flt", "mono", SAMPLE_RATE, options=MIX)
+        self._spread = None
+        if (channels := len(frame.layout.channels)) > 1:
+            weights = mixing_weights(frame.layout.name, channels, frame.sample_rate)
+            self._mean = weights is None
+            if self._mean or self._channel is not None or self._survey is not None:
+                self._spread = AudioResampler("flt", frame.layout.name, frame.sample_rate)
+            if self._survey is not None:
+                self._survey.begin(frame.sample_rate, np.full(channels, 1 / channels) if weights is None else weights)
         position = round(time * SAMPLE_RATE)
         self._skip = max(self._written - position, 0)
         self._silence(position - self._written)

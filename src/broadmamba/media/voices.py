@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from broadmamba.data.conversation import Conversation
 from broadmamba.errors import InputError, MissingExtraError
+from broadmamba.media.container import MAX_SECONDS
 from broadmamba.media.recording import SAMPLE_RATE, Recording
 from broadmamba.media.turns import Turn
 from broadmamba.storage import sha256
@@ -194,7 +195,7 @@ def group_voices(voices: Array, seconds: Sequence[float], groups: int | None = N
         return [0] * len(voices)
     by_length = np.argsort([-length for length in seconds], kind="stable")
     telling = sum(length >= _WINDOW_SECONDS for length in seconds) or len(voices)
-    leading = by_length[: min(max(telling, groups or 2), _MOST_CLUSTERED)]
+    leading = by_length[: min(max(telling, groups or 0, 2), _MOST_CLUSTERED)]
     heard = voices[leading].astype(np.float64)
     distances = (1 - heard @ heard.T).clip(min=0)  # defined for the zero vector too, to which all is 1 away
     tree = linkage(distances[np.triu_indices(len(heard), k=1)], method="average")
@@ -236,7 +237,8 @@ def _weights_path() -> Path:
 
 def _readable(spans: Sequence[Span]) -> Iterator[Span]:
     """The spans, long ones in parts of equal length, so that memory does not grow with them."""
-    for start, end in spans:
+    for start, stated in spans:
+        end = min(stated, MAX_SECONDS)  # of any recording
         parts = max(1, math.ceil((end - start) / _LONGEST_READ))
         edges = np.linspace(start, end, parts + 1)
         yield from ((float(a), float(b)) for a, b in pairwise(edges))

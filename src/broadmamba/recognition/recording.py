@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -24,7 +26,9 @@ from broadmamba.features.parts import clear_parts
 from broadmamba.features.video import load_video
 from broadmamba.features.workers import Load
 from broadmamba.media.recording import Recording
+from broadmamba.media.spans import Span, spans_of
 from broadmamba.media.speech import SpeechBlock, SpeechRecognizer
+from broadmamba.media.tracks import DEFAULT_SOUND, SoundChoice
 from broadmamba.media.transcripts import read_transcript
 from broadmamba.media.turns import assign_speakers
 from broadmamba.media.utterances import spoken_conversation
@@ -38,6 +42,8 @@ Progress = Callable[[str, float, float], None]
 
 _HEARD = "speech-"
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Listening:
@@ -48,12 +54,14 @@ class Listening:
         speech_model: folder or name of a Whisper model, see `SpeechRecognizer.load`.
         language: spoken in the recording, such as `en`; None finds out.
         speakers: how many there are, where the transcript does not name them; None finds out.
+        sound: which of the recording's tracks and channels is heard.
     """
 
     transcript: Conversation | Path | None = None
     speech_model: str = "base"
     language: str | None = None
     speakers: int | None = None
+    sound: SoundChoice = DEFAULT_SOUND
 
 
 def predict_recording(
@@ -65,7 +73,6 @@ def predict_recording(
     workers: int = 1,
     weights: Path | None = None,
     progress: Progress = lambda stage, done, total: None,
-    notice: Callable[[str], object] = lambda text: None,
 ) -> ConversationPrediction:
     """Recognise the emotions of a recording.
 
@@ -78,21 +85,26 @@ def predict_recording(
         workers: processes for audio and video.
         weights: of the video feature's network, where it has none of its own.
         progress: told how far the work is.
-        notice: told what the user should know, in a sentence.
+
+    What the user should know (utterances without sound or faces, and why; tracks and channels) is told in warnings.
 
     Raises:
-        InputError: the recording or the transcript cannot be used.
+        InputError: the recording or the transcript cannot be used, or the transcript is of another recording.
         MissingExtraError: an optional part is needed; the message says which.
         IncompatibleError: the model reads a feature that cannot be made here.
     """
-    with Recording.open(path) as recording:
+    with Recording.open(path, listening.sound) as recording:
         duration = recording.duration
-        loaders = _loaders(recognizer.checkpoint.features, recording, weights)
-        conversation = listen(recording, work, listening, progress, notice)
+        specs = recognizer.checkpoint.features
+        loaders = _loaders(specs, recording, weights)
+        conversation, spans = listen(recording, work, listening, progress)
+        sound = recording.heard if any(spans) else listening.sound
+        _tell_of_recording(recording, specs)
     features: dict[str, Feature] = {}
     for name, load in loaders.items():
         tell = partial(progress, f"Extracting {name}")
-        features[name] = extract_recording(conversation, path, load, work, workers, tell)
+        features[name], reasons = extract_recording(spans, path, sound, load, work, workers, tell)
+        _tell_of_gaps(features[name], reasons, spans)
     progress("Recognising", 0, 1)
     prediction = recognizer.predict(conversation, features)
     progress("Recognising", 1, 1)
@@ -100,38 +112,68 @@ def predict_recording(
 
 
 def listen(
-    recording: Recording, work: Path, listening: Listening, progress: Progress, notice: Callable[[str], object]
-) -> Conversation:
+    recording: Recording, work: Path, listening: Listening, progress: Progress
+) -> tuple[Conversation, list[Span | None]]:
     """Who says what when: out of the transcript or, where there is none, out of the sound.
 
     A conversation whose turns have no speakers gets them from the voices, if the extra `asr` is there.
+
+    Returns:
+        The conversation, and where in the recording each utterance is.
     """
     if listening.transcript is not None:
         given = listening.transcript
         conversation = given if isinstance(given, Conversation) else read_transcript(given)
         conversation.check_times()
-        if all(u.start is None for u in conversation):
-            notice("the transcript has no times: sound and pictures cannot be used, only the words are")
-            return conversation
+        spans = spans_of(conversation, recording)
+        if not any(spans):
+            _log.warning("the transcript has no times: sound and pictures cannot be used, only the words are")
+            return conversation, spans
         if any(u.speaker is not None for u in conversation) or not recording.has_audio:
-            return conversation
-        spans = sorted((u.start, u.end) for u in conversation if u.start is not None and u.end is not None)
+            return conversation, spans
+        spoken = sorted(span for span in spans if span is not None)
         try:
-            turns = find_turns(recording, spans, listening.speakers, partial(progress, "Telling voices apart"))
+            turns = find_turns(recording, spoken, listening.speakers, partial(progress, "Telling voices apart"))
         except MissingExtraError as error:
-            notice(f"the transcript names no speakers, and none are told apart: {error}")
-            return conversation
-        return renumber_voices(assign_speakers(conversation, turns))
+            _log.warning("the transcript names no speakers, and none are told apart: %s", error)
+            return conversation, spans
+        return renumber_voices(assign_speakers(conversation, turns)), spans
     blocks = _hear(recording, work, listening, progress)
-    spans = [span for block in blocks for span in block.speech]
-    turns = find_turns(recording, spans, listening.speakers, partial(progress, "Telling voices apart"))
-    return renumber_voices(spoken_conversation(recording, blocks, turns))
+    if not any(block.words for block in blocks):
+        clear_work(work)  # another try would hear the same
+    speech = [span for block in blocks for span in block.speech]
+    turns = find_turns(recording, speech, listening.speakers, partial(progress, "Telling voices apart"))
+    conversation = renumber_voices(spoken_conversation(recording, blocks, turns))
+    return conversation, spans_of(conversation, recording)
+
+
+def _tell_of_recording(recording: Recording, features: Mapping[str, Sequence[FeatureSpec]]) -> None:
+    """Warn of what is not as it seems, or not there."""
+    for words in recording.remarks:
+        _log.warning("%s: %s", recording.path, words)
+    if features.get("audio") and not recording.has_audio:
+        _log.warning("%s has no sound: its utterances are labelled without it", recording.path)
+
+
+def _tell_of_gaps(feature: Feature, reasons: Mapping[int, str], spans: Sequence[Span | None]) -> None:
+    """Warn of utterances that are labelled without a feature."""
+    name, total = feature.spec.name, len(spans)
+    if reasons:
+        counted = "; ".join(f"{times} × {reason}" for reason, times in Counter(reasons.values()).most_common())
+        _log.warning("%d of %d utterances are labelled without %s: %s", len(reasons), total, name, counted)
+    missing = feature.missing()
+    nothing = sum(bool(missing[row]) for row, span in enumerate(spans) if span is not None and row not in reasons)
+    if nothing:
+        what = "nothing is to be heard" if feature.spec.modality == "audio" else "no face is to be seen"
+        _log.warning("%d of %d utterances are labelled without %s: %s in them", nothing, total, name, what)
 
 
 def _hear(recording: Recording, work: Path, listening: Listening, progress: Progress) -> Sequence[SpeechBlock]:
     """All blocks of a recording, each stored when it was heard."""
     state = recording.path.stat()
+    sound = recording.heard
     decisive = [recording.path.name, state.st_size, state.st_mtime_ns, listening.speech_model, listening.language]
+    decisive += [sound.track, sound.channels]
     file = work / f"{_HEARD}{hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:16]}.jsonl"
     blocks = [SpeechBlock.from_dict(row) for _, row in read_jsonl(file)] if file.is_file() else []
     recognizer = SpeechRecognizer.load(listening.speech_model)

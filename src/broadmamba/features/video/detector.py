@@ -23,7 +23,7 @@ from typing import IO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from broadmamba.errors import InputError, MissingExtraError
+from broadmamba.errors import MissingExtraError, PassingError
 from broadmamba.features.video import _detector_child
 from broadmamba.features.video._detector_child import BOX, COUNT, SIZE
 from broadmamba.features.video.faces import Face, resized
@@ -56,7 +56,7 @@ class FaceDetector:
             pixels: `(height, width, 3)`, red, green, blue.
 
         Raises:
-            InputError: the detector crashed on this picture.
+            PassingError: the detector crashed on this picture, or was killed.
         """
         height, width = pixels.shape[:2]
         scale = min(1.0, DETECTION_SIZE / max(height, width))
@@ -67,7 +67,7 @@ class FaceDetector:
             found = self._process.boxes(small)
         except EOFError:
             self._process = None
-            raise InputError(f"the face detector crashed on a picture of {width}×{height}") from None
+            raise PassingError(f"the face detector crashed on a picture of {width}×{height}") from None
         faces = [
             Face(x / scale, y / scale, w / scale, h / scale)
             for x, y, w, h, confidence in found

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from broadmamba.data.spec import FeatureSpec
-from broadmamba.errors import InputError
+from broadmamba.errors import PassingError
 from broadmamba.features.extractor import Span
 from broadmamba.features.video.detector import FaceDetector
 from broadmamba.features.video.faces import Face, as_batch, crop, one_thread
@@ -58,8 +58,8 @@ class FaceExtractor:
             with one_thread():
                 try:
                     faces = self.detector.detect(pixels)
-                except InputError as error:
-                    raise InputError(f"{recording.path}: {error}") from None
+                except PassingError as error:
+                    raise PassingError(f"{recording.path}: {error}") from None
                 return [(face, crop(pixels, face, self.size)) for face in faces[:MOST_FACES]]
 
         return rows_of_spans(recording, spans, look, self._row)
