@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import time
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -17,6 +19,7 @@ from broadmamba.errors import InputError
 from broadmamba.recognition.outputs import FORMATS, render
 from broadmamba.recognition.prediction import NOTICE, ConversationPrediction, UtterancePrediction
 from broadmamba.recognition.writers import print_table
+from broadmamba.storage import csv_text, write_text
 
 LABELS = ("neutral", "joy", "anger")
 texts = st.text(st.characters(exclude_categories=["Cs"]))
@@ -100,10 +103,63 @@ def test_csv_reads_back_as_it_was_and_holds_no_formula(prediction):
             assert written is None or float(written) == pytest.approx(item.modality_weights[name], abs=1e-6)
 
 
-@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "=1+1",
+        "+1",
+        "-1",
+        "@SUM(A1)",
+        "\t=1",
+        "\r=1",
+        "\x00=1",
+        "  =1",
+        "\u3000=1",
+        "\xa0\ufeff=1",
+        "＝1",
+        "＋1",
+        "－1",
+        "＠A1",
+        "﹦1",
+    ],
+)
 def test_a_spreadsheet_gets_no_formula(cell):
     [row] = csv.DictReader(io.StringIO(render(prediction(text=cell, speaker=cell), "csv")))
     assert row["text"][0] == row["speaker"][0] == "'"
+
+
+def test_what_only_holds_a_sign_stays_as_it_is_and_labels_are_no_formulas():
+    for cell in ("a=1", "1+1", "jo@example.org", "’tis - so", "% of it", "| x"):
+        [row] = csv.DictReader(io.StringIO(render(prediction(text=cell), "csv")))
+        assert row["text"] == cell
+    made = csv_text(["=cmd", "＋b"], [["=1", 2.5]])
+    assert made == "'=cmd,'＋b\n'=1,2.5\n"
+
+
+def test_csv_for_excel():
+    made = csv_text(["text"], [["é\nb"], ["x" * 40_000]], excel=True)
+    assert made.encode().startswith(b"\xef\xbb\xbftext\r\n")
+    [[_], [text], [cut]] = csv.reader(io.StringIO(made.removeprefix("\ufeff"), newline=""))
+    assert text == "é\nb" and cut == "x" * 32_767
+
+
+def test_times_that_are_no_numbers_and_halves_of_characters_are_written_all_the_same(tmp_path):
+    item = prediction(text="half \ud800").utterances[0]
+    odd = replace(item, utterance=Utterance("u", "half \ud800", "\udfff", float("nan"), float("inf")))
+    made = ConversationPrediction("talk", (odd,), "m")
+    row = json.loads(render(made, "jsonl"))
+    assert (row["start"], row["end"], row["text"], row["speaker"]) == (None, None, "half \ud800", "\udfff")
+    for name in FORMATS:
+        if name not in ("eaf", "textgrid"):
+            write_text(tmp_path / name, render(made, name))
+            (tmp_path / name).read_text("utf-8")
+
+
+def test_a_long_table_takes_no_longer_than_its_lines():
+    item = prediction(text="word " * 10).utterances[0]
+    begun = time.process_time()
+    shown(ConversationPrediction("talk", (item,) * 5000, "m"))
+    assert time.process_time() - begun < 1.5, "rich's tables take 5 s"
 
 
 def test_the_table_says_who_said_what_with_which_emotion():

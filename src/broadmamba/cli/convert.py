@@ -12,6 +12,8 @@ from broadmamba.cli.printing import console, show
 if TYPE_CHECKING:
     from broadmamba.data.corpus import Corpus, Split
 
+_SHOWN_LABELS = 100
+
 
 def convert(
     source: Annotated[Path, typer.Argument(help="Folder or file to read.", show_default=False)],
@@ -56,8 +58,10 @@ def _print_summary(corpus: Corpus, out: Path) -> None:
     table = Table("", "all", *corpus.splits)
     table.add_row("conversations", *(str(len(part.conversations)) for part in parts))
     table.add_row("utterances", *(str(len(part.utterances)) for part in parts), end_section=True)
-    for label in corpus.labels:
+    for label in list(corpus.labels)[:_SHOWN_LABELS]:
         table.add_row(label, *(str(counts[label]) for counts in labels))
+    if (more := len(corpus.labels) - _SHOWN_LABELS) > 0:
+        table.add_row(f"… {more} more", *("…" for _ in labels))
     if any(None in counts for counts in labels):
         table.add_row("(no label)", *(str(counts[None]) for counts in labels))
     console().print(table)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from broadmamba.errors import InputError
 
@@ -128,16 +129,18 @@ class LabelSet:
     """
 
     names: tuple[str, ...]
+    _places: dict[str, int] = field(repr=False, compare=False)
 
     def __init__(self, names: Sequence[str]) -> None:
         if len(names) < 2:
             raise InputError(f"a label set needs at least two labels, found {list(names)}")
         if not all(name.strip() for name in names):
             raise InputError(f"a label needs a name, found {list(names)}")
-        repeated = sorted({name for name in names if names.count(name) > 1})
+        repeated = sorted(name for name, count in Counter(names).items() if count > 1)
         if repeated:
             raise InputError(f"labels must differ, found {', '.join(repeated)} more than once")
         object.__setattr__(self, "names", tuple(names))
+        object.__setattr__(self, "_places", {name: place for place, name in enumerate(names)})
 
     def __len__(self) -> int:
         return len(self.names)
@@ -155,8 +158,8 @@ class LabelSet:
             InputError: the label is not in the set; the message lists those that are.
         """
         try:
-            return self.names.index(name)
-        except ValueError:
+            return self._places[name]
+        except KeyError:
             raise InputError(
                 f"unknown label {name!r}; known are {', '.join(self.names)}{near(name, self.names)}"
             ) from None

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import io
 import math
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from rich.cells import cell_len, chop_cells
+from rich.console import Console, ConsoleOptions
+from rich.segment import Segment
+from rich.style import Style
 
 from broadmamba import storage
 from broadmamba.recognition.palette import colour_of
 from broadmamba.recognition.prediction import ConversationPrediction, UtterancePrediction
+from broadmamba.terminal import printable
 
 _DECIMALS = 6  # float32 holds no more
 _LONGEST_TEXT = 300  # characters of an utterance in the table
 _PLAIN_WIDTH = 100  # of a table in a file, in characters
-
-# a terminal must not obey what a transcript says: control characters and reversals of direction
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\s]+")
+_WIDEST_NAME, _NARROWEST_TEXT = 16, 10  # cells of a terminal
 
 
 def jsonl_text(prediction: ConversationPrediction, source: str | None = None) -> str:
@@ -80,26 +79,71 @@ def print_table(prediction: ConversationPrediction, console: Console) -> None:
     """
     modalities = _keys(item.modality_weights for item in prediction)
     speakers = any(item.utterance.speaker is not None for item in prediction)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    if speakers:
-        table.add_column("speaker", max_width=16, overflow="fold")
-    table.add_column("said", min_width=10, overflow="fold")
-    table.add_column("emotion", no_wrap=True)
-    table.add_column("prob.", justify="right", no_wrap=True)
-    for name in modalities:
-        table.add_column(name, justify="right", no_wrap=True)
-    for item in prediction:
-        cells = [Text(_shown(item.utterance.speaker or "–"))] if speakers else []
-        table.add_row(
-            *cells,
-            Text(_shown(item.utterance.text) or "–"),
-            Text(_shown(item.label), style=colour_of(item.label) or ""),
+    header = [*(["speaker"] if speakers else []), "said", "emotion", "prob.", *modalities]
+    rows = [
+        [
+            *([_shown(item.utterance.speaker or "–")] if speakers else []),
+            _shown(item.utterance.text) or "–",
+            _shown(item.label),
             _per_cent(item.probability),
             *(_per_cent(item.modality_weights.get(name) if name in item.present else None) for name in modalities),
-        )
+        ]
+        for item in prediction
+    ]
+    said = header.index("said")
+    widths = [max(map(cell_len, column)) for column in zip(header, *rows, strict=True)]
+    widths[:said] = [min(width, _WIDEST_NAME) for width in widths[:said]]
+    widths[said + 1] = min(widths[said + 1], _WIDEST_NAME)
+    others = sum(widths) - widths[said] + len(widths)
+    widths[said] = min(widths[said], max(console.width - others, _NARROWEST_TEXT))
     count = f"{len(prediction)} utterance{'' if len(prediction) == 1 else 's'}"
-    console.print(Text(f"{_shown(prediction.conversation)} · {count} · {_shown(prediction.model)}"))
-    console.print(table)
+    title = f"{_shown(prediction.conversation)} · {count} · {_shown(prediction.model)}"
+    rule = ("-" if console.options.ascii_only else "─") * (sum(widths) + len(widths) - 1)
+    styles = [Style.parse(colour_of(item.label) or "") for item in prediction]
+    console.print(_Lines([Segment(f"{line}\n") for line in _folded(title, console.width)]))
+    console.print(_Lines([Segment("\n"), *_line(header, widths, said, Style(bold=True)), Segment(f"{rule}\n")]))
+    console.print(
+        _Lines([part for row, style in zip(rows, styles, strict=True) for part in _line(row, widths, said, style)])
+    )
+
+
+class _Lines:
+    """Lines that are laid out already: rich's own tables take a millisecond a row."""
+
+    def __init__(self, parts: Sequence[Segment]) -> None:
+        self._parts = parts
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterable[Segment]:
+        return self._parts
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], said: int, style: Style) -> Iterator[Segment]:
+    """One row, of several lines where a cell is wider than its column; its emotion in a style."""
+    columns = [_folded(cell, width) for cell, width in zip(cells, widths, strict=True)]
+    for texts in zip_longest(*columns, fillvalue=""):
+        gaps = [" " * (width - cell_len(text)) for text, width in zip(texts, widths, strict=True)]
+        padded = [text + gap for text, gap in zip(texts[: said + 2], gaps[: said + 2], strict=True)]
+        numbers = [gap + text for text, gap in zip(texts[said + 2 :], gaps[said + 2 :], strict=True)]
+        yield Segment(" ".join(padded[:-1]) + " ")
+        yield Segment(padded[-1], style)
+        yield Segment(" ".join(["", *numbers]) + "\n")
+
+
+def _folded(text: str, width: int) -> list[str]:
+    """The text in lines of at most so many cells of a terminal, broken at spaces where there are any."""
+    if cell_len(text) <= width:
+        return [text]
+    lines, line = [], ""
+    for word in text.split(" "):
+        grown = f"{line} {word}" if line else word
+        if cell_len(grown) <= width:
+            line = grown
+            continue
+        if line:
+            lines.append(line)
+        *full, line = chop_cells(word, width)
+        lines.extend(full)
+    return [*lines, line]
 
 
 def _record(prediction: ConversationPrediction, item: UtterancePrediction, source: str | None) -> dict[str, Any]:
@@ -131,7 +175,7 @@ def _keys(mappings: Iterable[Mapping[str, float]]) -> list[str]:
 
 
 def _shown(text: str) -> str:
-    line = _UNSAFE.sub(" ", text).strip()
+    line = printable(" ".join(text.split()))
     return line if len(line) <= _LONGEST_TEXT else line[: _LONGEST_TEXT - 1].rstrip() + "…"
 
 

@@ -43,12 +43,13 @@ def page_data(prediction: ConversationPrediction, media: str | None) -> dict[str
     speakers = sorted(dict.fromkeys(item.utterance.speaker for item in prediction), key=lambda name: name is None)
     places, placed = _places([item.utterance for item in prediction])
     speaker_of = {name: k for k, name in enumerate(speakers)}
+    label_of = {name: k for k, name in enumerate(labels)}
     rows: list[list[Any]] = [
         [
             speaker_of[item.utterance.speaker],
             round(start, 3),
             round(end, 3),
-            labels.index(item.label),
+            label_of[item.label],
             item.utterance.text,
             [_thousandths(item.probabilities.get(name, 0.0)) for name in labels],
             [
