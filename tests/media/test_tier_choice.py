@@ -18,7 +18,7 @@ from broadmamba.media.transcripts.tier_names import (
     NOTES,
     REFERENCES,
     SOUNDS,
-    SPEAKERS,
+    UNSURE,
     UTTERANCES,
     WORDS,
     are_references,
@@ -352,11 +352,11 @@ def test_one_speakers_speech_in_two_tiers_is_not_read_twice(tmp_path):
     assert said(read_transcript(path, tiers=["Mia_text"])) == [("Mia", text, a, b) for a, b, text in MEANT]
 
 
-def test_a_tier_called_speaker_holds_names_or_what_is_said(tmp_path):
+def test_a_tier_called_speaker_or_phone_may_be_a_persons(tmp_path):
     path = write_grid(tmp_path / "a.TextGrid", ("speaker", [(0.0, 1.5, "Mia"), (1.5, 2.0, "Jo")]), ("text", MEANT))
     assert said(read_transcript(path)) == [(None, text, a, b) for a, b, text in MEANT]
-    path = write_grid(tmp_path / "a.TextGrid", ("Speaker", MEANT))
-    assert said(read_transcript(path)) == [("Speaker", text, a, b) for a, b, text in MEANT]
+    path = write_grid(tmp_path / "a.TextGrid", ("Phone", MEANT))
+    assert said(read_transcript(path)) == [("Phone", text, a, b) for a, b, text in MEANT]
 
 
 def test_a_word_that_ends_before_it_begins_is_refused(tmp_path):
@@ -408,6 +408,7 @@ def test_tiers_that_cannot_be_given(tmp_path):
         ("speech therapist", "speech therapist", None),
         ("note taker", "note taker", None),
         ("note-taker", "note-taker", None),
+        ("phone-caller", "phone-caller", None),
         ("Head-Coach", "Head-Coach", None),
         ("gaze-Anna", "Anna", NOTES),
         ("PS", "PS", None),
@@ -415,7 +416,7 @@ def test_tiers_that_cannot_be_given(tmp_path):
         ("Jo Word", "Jo Word", None),
         ("Dr. Text", "Dr. Text", None),
         ("default", None, UTTERANCES),
-        ("speaker", None, SPEAKERS),
+        ("speaker", None, UNSURE),
         ("MOT", "MOT", None),
         ("A_transcription_ortho", "A", UTTERANCES),
         ("\\tx", None, UTTERANCES),

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-UTTERANCES, WORDS, SOUNDS, NOTES, SPEAKERS, LABELS, REFERENCES, STRUCTURE = (
-    "utterances", "words", "sounds", "notes", "speakers", "labels", "references", "structure",
+UTTERANCES, WORDS, SOUNDS, NOTES, UNSURE, LABELS, REFERENCES, STRUCTURE = (
+    "utterances", "words", "sounds", "notes", "unsure", "labels", "references", "structure",
 )  # fmt: skip
 
 # in English, German, French and Spanish, and as Praat's, BAS's, FLEx's, Toolbox's and ELAN's templates have them
@@ -65,7 +65,10 @@ _CODES = {
 # beside or in another name they are part of it: `speaker_1` is a speaker
 _KIND_ALONE = {
     **dict.fromkeys(["", "default"], UTTERANCES),
-    **dict.fromkeys(["speaker", "speakers", "spk", "sprecher", "locuteur", "locuteurs", "hablante", "lang"], SPEAKERS),
+    **dict.fromkeys(  # a person, if sentences stand in it
+        ["speaker", "speakers", "spk", "sprecher", "locuteur", "locuteurs", "hablante", "lang", "phone", "tone"],
+        UNSURE,
+    ),
     **dict.fromkeys(
         [
             "diarization", "language", "languages", "topic", "topics", "section", "sections", "quality", "addressee",
@@ -216,10 +219,9 @@ def _beside(name: str) -> Named | None:
             return Named(speaker.speaker if speaker.kind in (UTTERANCES, WORDS, SOUNDS, NOTES) else name[:first], kind)
     for first, last in reversed(places):
         kind = _kind_of(name[:first]) if first and last < len(name) else None
-        compound = (
-            name[first:last] == "-" and name[:1].islower() == name[last : last + 1].islower()
-        )  # `note-taker`, `Head-Coach`
-        if kind and not (compound and kind == NOTES):
+        # `note-taker` and `Head-Coach` are people
+        compound = name[first:last] == "-" and name[:1].islower() == name[last : last + 1].islower()
+        if kind and not (compound and kind in (NOTES, SOUNDS)):
             language = _LANGUAGE.fullmatch(name[last:])
             return Named(None, kind, exact=False) if language else Named(name[last:], kind)
     for match in _SPACE.finditer(name):

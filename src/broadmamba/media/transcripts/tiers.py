@@ -15,8 +15,8 @@ from broadmamba.media.transcripts.tier_names import (
     NOTES,
     REFERENCES,
     SOUNDS,
-    SPEAKERS,
     STRUCTURE,
+    UNSURE,
     UTTERANCES,
     WORDS,
     Named,
@@ -161,7 +161,7 @@ def _voices(tiers: Sequence[Tier]) -> Iterator[_Voice]:
         if (labelled and (named.speaker, named.kind) != (None, UTTERANCES)) or tier.speaker == name:
             named = Named(name, None)
         kind = UTTERANCES if labelled else _kind(tier, named.kind, [span.text for span in spans if span.text])
-        speaker = name if named.kind in (REFERENCES, SPEAKERS) and kind is None else named.speaker
+        speaker = name if named.kind in (REFERENCES, UNSURE) and kind is None else named.speaker
         known = named.kind is not None
         yield _Voice(index, tier, kind, speaker, spans, known, named.exact, index in about, labelled)
 
@@ -195,8 +195,8 @@ def _kind(tier: Tier, named: str | None, texts: Sequence[str]) -> str | None:
     sentences = _are_sentences(texts)
     if kind == WORDS and sentences:
         kind = UTTERANCES  # whatever it is called
-    if kind == SPEAKERS:
-        kind = None if sentences else NOTES  # who speaks, or what the only speaker says
+    if kind == UNSURE:
+        kind = None if sentences else NOTES
     if kind == REFERENCES and 2 * sum(any(map(str.isdigit, text)) for text in texts) < len(texts):
         kind = None  # `Ref` may be a referee
     if kind in (UTTERANCES, WORDS, None) and are_references(texts, words=kind == WORDS):
