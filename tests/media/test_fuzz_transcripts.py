@@ -45,6 +45,10 @@ SEEDS = {
     ),
     "i.csv": b'id,speaker,text,start,end\n1,Anna,"a, ""b""",0.5,00:00:02.5\n2,Bob,c,,\n',
     "j.jsonl": b'{"id": 1, "speaker": "Anna", "text": "Hi \\u00e9", "start": 1.5, "end": null}\n{"text": ""}\n',
+    "l.json": b'{"chunks": [{"timestamp": [0.0, 1.5], "text": " a b"}, {"timestamp": [1.5, null], "text": "c"}]}\n',
+    "m.json": b'{"results":{"items":[{"type":"pronunciation","start_time":"0.5","alternatives":[{"content":"a"}]}]}}\n',
+    "n.txt": "Zoë (00:02): naïve\n[00:03 --> 00:04] b\n\nUnknown Speaker  0:05\nc\n".encode(),
+    "o.tsv": b"A\tZ\t00:00:00.500\t0.5\t00:00:02.500\t2.5\ta\nB\t\t00:00:02.500\t2.5\t00:00:03.000\t3.0\tb\n",
     "k.txt": "Anna: naïve\nand so on\n\nBob：ok\n".encode(),
 }
 PIECES = [
@@ -132,6 +136,7 @@ REPEATED = [
     ("k.eaf", b"<ANNOTATION_DOCUMENT>", b"<TIER/>"),
     ("l.eaf", b"<ANNOTATION_DOCUMENT>", b"&lt;"),
     ("m.ctm", b"", b"f 1 0 1 w\n"),
+    ("o.txt", b"", b"[00:01] A b\nc\n"),
     ("n.rttm", b"", b"SPEAKER f 1 0 1 <NA> <NA> A <NA>\n"),
 ]
 

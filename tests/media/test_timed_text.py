@@ -137,6 +137,8 @@ def test_the_clock_times_of_a_chat_are_no_times_of_a_recording(read, content):
     [
         "We met at 10:30.\nThen we left at 11:00.",
         "10:30 was too early.\n11:00 was too late.",
+        "10:30 AM was too early.\n11:00 AM was too late.",
+        "12.03.2024 10:22 was too early.\n13.03.2024 10:22 was too late.",
         "I came by train.\n(10:30) is not early.\nThat was all.\nNo more.",
         "Zoë: We met at 10:30\nPat: It was 11:00",
         "See you at 10:30\nOr at 11:00",

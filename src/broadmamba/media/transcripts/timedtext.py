@@ -21,6 +21,7 @@ _BRACKETED = rf"[\[(<{{]\s*{_SPAN}\s*[\])>}}]"
 _NAME = r"(?P<name>[^\[\]()<>:：][^\[\]<>:：]{0,79}?)"
 _DATE = r"[0-9]{1,4}[./-][0-9]{1,2}[./-][0-9]{1,4}"
 _HALF_DAY = r"\s?[AaPp]\.?\s?[Mm]\.?"
+_SAID = r"(?:\s*[-–—:]\s+(?P<text>.*)|\s+(?P<text>[^:：]{1,80}(?::\s|：).*))"  # behind a time that could be said
 _FORMS = {
     "bracketed": rf"{_BRACKETED}\s*(?:[-–—:]\s+)?(?P<text>.*)",
     "named": rf"{_NAME}\s*(?:{_BRACKETED}:\s*(?P<text>.*)|:\s*{_BRACKETED}:?\s*(?P<text_>.*)|{_BRACKETED})",
@@ -35,16 +36,18 @@ _FORMS = {
     "before a text": rf"(?P<start>{_TIME})\s+(?P<text>.*)",
 }
 _CLOCKS = {
-    "date": rf"[\[(]?{_DATE},?\s+{_TIME}(?:{_HALF_DAY})?[\])]?\s*(?:[-–—:]\s+)?(?P<text>.*)",
-    "half day": rf"[\[(]?{_TIME}{_HALF_DAY}[\])]?\s*(?:[-–—:]\s+)?(?P<text>.*)",
+    "date": rf"{_DATE},?\s+{_TIME}(?:{_HALF_DAY})?{_SAID}",
+    "date in brackets": rf"[\[(]{_DATE},?\s+{_TIME}(?:{_HALF_DAY})?[\])]:?\s*(?P<text>.*)",
+    "half day": rf"{_TIME}{_HALF_DAY}{_SAID}",
+    "half day in brackets": rf"[\[(]{_TIME}{_HALF_DAY}[\])]:?\s*(?P<text>.*)",
     "half day behind": rf"{_NAME}\s+[\[(]?{_TIME}{_HALF_DAY}[\])]?",
     "nick": rf"[\[(]?{_TIME}[\])]?\s+<[@+ ]?(?P<name>[^<>\s]{{1,40}})>\s*(?P<text>.*)",
     "chat": rf"{_TIME}\s+From\s+(?P<name>.{{1,80}}?)\s+to\s+.{{1,80}}?:\s*(?P<text>.*)",
 }
-_SURE = ("bracketed", "named", "name in brackets", "columns", "span", "time")
+_SURE = frozenset(["bracketed", "named", "name in brackets", "columns", "span", "time", "frames", *_CLOCKS])
 _FRAMES = re.compile(r"[\[(]?[0-9]{2}[:;][0-9]{2}[:;][0-9]{2}[:;][0-9]{2}\b.*")
 _LATEST_FIRST = 120.0  # seconds; `10:30 was early` is a sentence
-_MOST_LOOKED_AT = 2000  # lines that decide on the format
+_LOOKED_AT = 2000  # lines that decide on the format
 _LONGEST_LINE = 300  # characters of a line in which a time is looked for; what is said may be longer
 
 
@@ -82,7 +85,7 @@ class _Head:
 
 def is_timed_text(text: str) -> bool:
     """Whether the lines of a text have times, or are those of a chat with the times of a clock."""
-    return bool(_heads(text.split("\n")))
+    return bool(_forms(text.split("\n")))
 
 
 def timed_rows(source: Source) -> list[Row]:
@@ -97,7 +100,8 @@ def timed_rows(source: Source) -> list[Row]:
         InputError: times count frames, or cannot be read; the message names the line.
     """
     lines = source.text.split("\n")
-    heads = _heads(lines)
+    forms = _forms(lines)
+    heads = [head for head in map(_head, *_written(lines)) if head and head.form in forms]
     for head in heads:
         if head.form == "frames":
             raise InputError(
@@ -107,36 +111,44 @@ def timed_rows(source: Source) -> list[Row]:
     title = sum(1 for line in lines[: heads[0].line - 1] if line.strip())
     if title:
         _LOG.warning("%s: lines above the first time are taken for a title, and not read (%d)", source.path, title)
-    filled = [
-        replace(head, below=[line.strip() for line in lines[head.line : end] if line.strip()])
-        for head, end in zip(heads, [*(head.line - 1 for head in heads[1:]), len(lines)], strict=True)
-    ]
-    filled = _with_names_below(filled)
+    ends = [*(head.line - 1 for head in heads[1:]), len(lines)]
+    filled = _with_names_below(
+        [
+            replace(head, below=[line.strip() for line in lines[head.line : end] if line.strip()])
+            for head, end in zip(heads, ends, strict=True)
+        ]
+    )
     names = _names(filled)
     return with_ends(row for head in _with_names_above(filled) for row in _turns(source, head, names))
 
 
-def _heads(lines: Sequence[str]) -> list[_Head]:
-    """The lines with times, if there are enough of them to be sure that the times are not said."""
-    looked_at = [(number, plain_digits(line.strip())) for number, line in enumerate(lines, start=1) if line.strip()]
-    known = [head for number, line in looked_at if (head := _head(number, line))]
+def _written(lines: Sequence[str]) -> tuple[list[int], list[str]]:
+    """Numbers of the lines that are not empty, and the lines with plain digits."""
+    numbered = [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
+    return [number for number, _ in numbered], [plain_digits(line.strip()) for _, line in numbered]
+
+
+def _forms(lines: Sequence[str]) -> frozenset[str]:
+    """The forms of the times of a text, if there are enough of them to be sure that the times are not said."""
+    numbers, written = _written(lines[:_LOOKED_AT])
+    known = [head for head in map(_head, numbers, written) if head]
     if not known:
-        return []
-    first = looked_at[0][0]
-    sure = [head for head in known if head.form in _SURE or head.form in _CLOCKS or head.form == "frames"]
-    if _enough(sure, first, len(looked_at)):
-        return sure
-    for forms in (("parted", "before a name", "after a name"), ("before a text", "parted", "before a name")):
-        found = [head for head in known if head in sure or head.form in forms]
-        ascending = _ascending(found)
+        return frozenset()
+    sure = [head for head in known if head.form in _SURE]
+    if _enough(sure, numbers[0], len(numbers)):
+        return _SURE
+    for forms in (
+        _SURE | {"parted", "before a name", "after a name"},
+        _SURE | {"parted", "before a name", "before a text"},
+    ):
+        found = [head for head in known if head.form in forms]
         early = "before a text" not in forms or (len(found) > 1 and _seconds(found[0]) <= _LATEST_FIRST)
-        often = len(found) > 1 or len(looked_at) <= 2
-        lines_above = {head.line for head in found if head.form == "after a name"}
-        if not lines_above.isdisjoint(number - 1 for number in {head.line for head in found}):
-            continue  # nothing is said below: the times are
-        if found and ascending and early and often and len(found) * 2 >= len(looked_at) and found[0].line == first:
-            return found
-    return []
+        often = len(found) * 2 >= len(numbers) and (len(found) > 1 or len(numbers) <= 2)
+        above = {head.line + 1 for head in found if head.form == "after a name"}  # what is said must stand below
+        apart = above.isdisjoint(head.line for head in found)
+        if found and found[0].line == numbers[0] and early and often and apart and _ascending(found):
+            return forms
+    return frozenset()
 
 
 def _enough(heads: Sequence[_Head], first: int, lines: int) -> bool:
@@ -187,9 +199,9 @@ def _head(number: int, line: str) -> _Head | None:
 def _with_names_below(heads: Sequence[_Head]) -> list[_Head]:
     """The heads; where all that follows the times is a name, and what is said stands below, it is the name."""
     bare = [head for head in heads if head.name is None and head.text]
-    if bare and all(head.below and split_speaker(f"{head.text}:")[0] for head in bare):
-        return [replace(head, name=head.text, text="") if head in bare else head for head in heads]
-    return list(heads)
+    if not all(head.below and split_speaker(f"{head.text}:")[0] for head in bare):
+        return list(heads)
+    return [replace(head, name=head.text, text="") if head.name is None and head.text else head for head in heads]
 
 
 def _with_names_above(heads: Sequence[_Head]) -> Iterator[_Head]:
