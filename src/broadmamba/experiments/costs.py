@@ -5,14 +5,15 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from broadmamba.data.corpus import Corpus
+from broadmamba.errors import InputError
 from broadmamba.evaluation.flops import count_flops
+from broadmamba.experiments.pool import no_interrupt, worker_pool
 from broadmamba.training.config import TrainingConfig
 from broadmamba.training.environment import environment
 from broadmamba.training.fit import fit, untrained
@@ -81,8 +82,15 @@ def _epoch_seconds(corpus: Corpus, config: TrainingConfig, seed: int) -> float:
 
 
 def _in_a_child(folder: Path, config: TrainingConfig) -> int | None:
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        return pool.submit(peak_of_a_pass, folder, config).result()
+    with worker_pool(1) as pool:
+        with no_interrupt():
+            task = pool.submit(peak_of_a_pass, folder, config)
+        try:
+            return task.result()
+        except BrokenProcessPool:
+            raise InputError(
+                f"a process was killed, most likely since memory ran out, in a pass of {config.system} over {folder}"
+            ) from None
 
 
 def peak_of_a_pass(folder: Path, config: TrainingConfig) -> int | None:

@@ -45,20 +45,28 @@ class Job:
     seed: int
     losses: bool = False
 
+    def features(self, facts: CorpusFacts) -> list[str]:
+        """The features that it may read.
+
+        Raises:
+            InputError: the corpus lacks one that the settings name.
+        """
+        names = [name for group in self.config.features.values() for name in group] or list(facts.features)
+        if missing := [name for name in names if name not in facts.features]:
+            known = ", ".join(facts.features) or "none"
+            raise InputError(f"corpus {self.corpus!r} has no feature {missing[0]!r}; it has {known}")
+        return names
+
     def key(self, facts: CorpusFacts) -> str:
         """What the record is called: a hash of corpus, features, settings and seed.
 
         Raises:
             InputError: the corpus lacks a feature that the settings name.
         """
-        names = [name for group in self.config.features.values() for name in group] or list(facts.features)
-        if missing := [name for name in names if name not in facts.features]:
-            known = ", ".join(facts.features) or "none"
-            raise InputError(f"corpus {self.corpus!r} has no feature {missing[0]!r}; it has {known}")
         content = {
             "version": VERSION,
             "corpus": facts.sha256,
-            "features": {name: facts.features[name] for name in names},
+            "features": {name: facts.features[name] for name in self.features(facts)},
             "config": self.config.to_dict(),
             "seed": self.seed,
             "losses": self.losses,

@@ -16,6 +16,7 @@ from broadmamba.experiments.pool import run_jobs
 from broadmamba.experiments.results import RowResults
 from broadmamba.experiments.settings import corpus_settings
 from broadmamba.experiments.studies import Row, Study, load_study, studies
+from broadmamba.storage import remove_leftovers
 from broadmamba.training.config import TrainingConfig
 from broadmamba.training.options import changed
 
@@ -55,6 +56,8 @@ class Workshop:
             InputError: a corpus leaks, or none is left.
         """
         folder = self.out / "corpora"
+        for leftover in (self.out, folder):
+            remove_leftovers(leftover)
         found = {}
         for name in self.corpora or sorted(path.stem for path in folder.glob("*.json")):
             if name in study.corpora or name not in _known_corpora():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -47,7 +48,13 @@ def finetune_encoder(
         InputError: the folder holds another encoder, another process works in it, or see `finetune`.
     """
     with exclusive(out, "fine-tunes an encoder in it"):
-        return _finetune_held(corpus, source, config, out, seed, on_step, on_epoch)
+        try:
+            return _finetune_held(corpus, source, config, out, seed, on_step, on_epoch)
+        except KeyboardInterrupt:
+            logging.getLogger(__name__).warning(
+                "stopped: what was saved is kept in %s, and the same command goes on from there", out
+            )
+            raise
 
 
 def _finetune_held(

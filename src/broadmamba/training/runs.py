@@ -30,6 +30,8 @@ from broadmamba.training.fit import Epoch, Fitted, choose_features, fit
 from broadmamba.training.predictions import PREDICTIONS, prediction_rows
 from broadmamba.training.report import report_split, report_subsets
 
+_LOGGER = logging.getLogger(__name__)
+
 WAIT = 60.0
 """Seconds that a process waits for another one to write down what a run folder holds: it takes a moment."""
 
@@ -73,7 +75,7 @@ def train_seeds(
             raise InputError(f"training needs labels in train and dev, {name} of corpus {corpus.name!r} has none")
     if not corpus.has_labels("test"):
         what = "no labels in its test split" if "test" in corpus.splits else "no test split"
-        logging.getLogger(__name__).warning("corpus %r has %s: only dev is reported on", corpus.name, what)
+        _LOGGER.warning("corpus %r has %s: only dev is reported on", corpus.name, what)
     fresh = not out.exists()
     with exclusive(out, _BEGINS, WAIT):
         _claim(out, experiment)
@@ -84,6 +86,9 @@ def train_seeds(
     except BroadMambaError:
         if fresh:
             _withdraw(out)
+        raise
+    except KeyboardInterrupt:
+        _LOGGER.warning("stopped: what was saved is kept in %s, and the same command goes on from there", out)
         raise
     with exclusive(out, _BEGINS, WAIT):  # so that the summary that is written last has seen every seed
         _claim(out, experiment)  # once more, in case another process found nothing here and withdrew
