@@ -88,6 +88,52 @@ def test_a_second_try_may_take_a_folder_in_which_nothing_came_about(
     assert command("train", corpus, "--out", tmp_path / "runs", *SMALL).code == 0
 
 
+def test_a_second_command_on_a_seed_is_refused_and_ctrl_c_is_no_traceback(
+    command: Callable[..., Any], corpus: Path, tmp_path: Path
+) -> None:
+    endless = ("--set", "epochs=1000000", "--set", "patience=1000000")
+    arguments = ["train", str(corpus), "--out", str(tmp_path / "runs"), "--threads", "1", *SMALL, *endless]
+    code = "from broadmamba.cli.main import run; run()"
+    first = subprocess.Popen([sys.executable, "-c", code, *arguments], stderr=subprocess.PIPE, text=True)
+    assert first.stderr is not None
+    assert first.stderr.readline().startswith("seed 0, epoch 10: ")
+    refused = command(*arguments)
+    assert (refused.code, refused.err) == (
+        2,
+        f"broadmamba: {tmp_path}/runs/seed-0: another process trains this seed at the moment; try again when it has "
+        "ended\n",
+    )
+    first.send_signal(signal.SIGINT)
+    told = first.communicate(timeout=60)[1]
+    assert first.returncode == 130
+    assert told.endswith(
+        f"broadmamba: stopped: what was saved is kept in {tmp_path}/runs, and the same command goes on from there\n"
+    )
+    assert "Traceback" not in told
+    assert not list((tmp_path / "runs").rglob(".*"))
+
+
+def test_two_commands_train_different_seeds_of_a_folder(
+    command: Callable[..., Any], corpus: Path, tmp_path: Path
+) -> None:
+    arguments = ["train", str(corpus), "--out", str(tmp_path / "runs"), "--threads", "1", *SMALL]
+    code = "from broadmamba.cli.main import run; run()"
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments, "--seeds", "3-5"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    assert command(*arguments, "--seeds", "0-2").code == 0
+    assert other.wait(60) == 0
+    assert read(tmp_path / "runs" / "summary.json")["seeds"] == [0, 1, 2, 3, 4, 5]
+    assert not list((tmp_path / "runs").rglob(".*"))
+
+
+def test_of_one_seed_no_deviation_is_shown(command: Callable[..., Any], corpus: Path, tmp_path: Path) -> None:
+    result = command("train", corpus, "--out", tmp_path / "runs", *SMALL)
+    figure = read(tmp_path / "runs" / "summary.json")["dev"]["weighted_f1"]
+    assert figure["sd"] is None and f" {100 * figure['mean']:.2f} " in result.out
+    assert "±" not in result.out
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_the_installed_command_goes_on_after_a_kill(command: Callable[..., Any], corpus: Path, tmp_path: Path) -> None:
     arguments = ["train", str(corpus), "--seeds", "0-1", "--threads", "1", *SMALL, "--set", "epochs=12"]

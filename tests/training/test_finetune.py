@@ -27,7 +27,7 @@ from broadmamba.features.text.lora import SCALE, LowRank, adapt, merge
 from broadmamba.features.text.passages import Reading
 from broadmamba.features.text.tuned import is_tuned
 from broadmamba.recognition.recognizer import Recognizer
-from broadmamba.storage import read_json, write_json
+from broadmamba.storage import exclusive, read_json, write_json
 from broadmamba.training.finetune import FinetuneConfig, finetune
 from broadmamba.training.finetune_run import finetune_encoder
 from broadmamba.training.fit import fit
@@ -181,6 +181,46 @@ def test_a_killed_run_goes_on_to_the_same_result(corpus: Corpus, encoder: Path, 
     assert steps[0] == (2, 3)  # the third step was taken, and not yet stored, when the process was killed
     assert (out / "adapter.safetensors").read_bytes() == (tuned / "adapter.safetensors").read_bytes()
     assert {file.name for file in out.iterdir()} == {"encoder.json", "adapter.safetensors"}
+
+
+def test_ctrl_c_is_told_and_the_same_call_goes_on(
+    corpus: Corpus, encoder: Path, tuned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("broadmamba.training.finetune.SAVE_EVERY", 0.0)
+    steps: list[int] = []
+
+    def interrupt(epoch: int, done: int, of: int) -> None:
+        steps.append(done)
+        if len(steps) == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt), caplog.at_level("WARNING", "broadmamba"):
+        finetune_encoder(corpus, str(encoder), CONFIG, tmp_path / "learnt", on_step=interrupt)
+    assert caplog.messages[-1].startswith(f"stopped: what was saved is kept in {tmp_path}/learnt")
+    left = {path.name for path in (tmp_path / "learnt").iterdir()}
+    assert left == {"state.pt"}
+    relabelled = tuple(
+        replace(c, utterances=tuple(replace(u, label="calm") for u in c)) if c.id in corpus.splits["dev"] else c
+        for c in corpus.conversations
+    )
+    other = build_encoder("bert", tmp_path / "other")
+    for changed, source in ((replace(corpus, conversations=relabelled), encoder), (corpus, other)):
+        with pytest.raises(CheckpointError, match="of another encoder, on other data or with other settings"):
+            finetune_encoder(changed, str(source), CONFIG, tmp_path / "learnt")
+    finetune_encoder(corpus, str(encoder), CONFIG, tmp_path / "learnt")
+    assert (tmp_path / "learnt" / "adapter.safetensors").read_bytes() == (tuned / "adapter.safetensors").read_bytes()
+    with pytest.raises(InputError, match="was fine-tuned with another corpus"):
+        finetune_encoder(replace(corpus, conversations=relabelled), str(encoder), CONFIG, tmp_path / "learnt")
+
+
+def test_a_folder_in_which_another_process_fine_tunes_is_refused(corpus: Corpus, encoder: Path, tmp_path: Path) -> None:
+    with (
+        exclusive(tmp_path, "fine-tunes"),
+        pytest.raises(InputError, match="another process fine-tunes an encoder in it"),
+    ):
+        finetune_encoder(corpus, str(encoder), CONFIG, tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_finished_work_is_not_done_again_and_other_work_is_refused(corpus: Corpus, encoder: Path, tuned: Path) -> None:
