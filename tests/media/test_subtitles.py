@@ -195,3 +195,62 @@ def test_bad_times_are_named_with_their_line(read, content, line, found):
 def test_files_that_are_not_what_their_name_says(read, content, name, message):
     with pytest.raises(InputError, match=message):
         read(content, name)
+
+
+def spans(conversation: Conversation) -> list[tuple[float | None, float | None, str]]:
+    return [(u.start, u.end, u.text) for u in conversation]
+
+
+@pytest.mark.parametrize("form", ["{}\n00:00:{},{} --> 00:00:{},{}\n{}\n\n", "{}\n00:00:{}.{} --> 00:00:{}.{}\n{}\n\n"])
+def test_a_thousand_milliseconds_are_a_second(read, form):
+    cues = form.format(1, "01", "250", "02", "1000", "a") + form.format(2, "02", "1000", "04", "099", "b")
+    for name, head in (("talk.srt", ""), ("talk.vtt", "WEBVTT\n\n")):
+        assert spans(read(head + cues, name)) == [(1.25, 3.0, "a"), (3.0, 4.099, "b")]
+
+
+def test_fractions_of_other_lengths(read):
+    one = "1\n00:00:01,{} --> 00:00:09,{}\na\n"
+    assert spans(read(one.format("5", "50"))) == [(1.5, 9.5, "a")]
+    assert spans(read(one.format("1000", "2500"))) == [(1.1, 9.25, "a")]
+    assert spans(read(one.format("123456", "000001"))) == [(1.123456, 9.000001, "a")]
+    with pytest.raises(InputError, match="line 2: expected milliseconds of three digits, found '1234'"):
+        read(one.format("1234", "250"))
+    for fraction in ("250:12", "60:00", "-5"):
+        with pytest.raises(InputError, match="line 2: expected "):
+            read(f"1\n00:00:01,{fraction} --> 00:00:09,000\na\n")
+    with pytest.raises(InputError, match=r"line 2: .* found '00:00:01:12', which counts frames"):
+        read("1\n00:00:01:12 --> 00:00:09:03\na\n")
+
+
+def test_times_in_other_digits_and_with_marks_of_direction(read):
+    assert spans(read("\u202a٠٠:٠٠:٠١,٥٠٠ --> ٠٠:٠٠:٠٢,٠٠٠\u202c\nنعم\n")) == [(1.5, 2.0, "نعم")]
+    assert spans(read("1\n００：００：０１，５００ --> ００：００：０２，０００\nはい\n")) == [(1.5, 2.0, "はい")]
+
+
+def test_a_line_with_a_space_does_not_end_a_cue(read):
+    cue = "00:00:0{}.000 --> 00:00:0{}.900\n \none\n \ntwo\n{}"
+    content = "WEBVTT\n\n" + cue.format(1, 1, "\n") + "name\n" + cue.format(3, 3, " \nintro\n") + cue.format(5, 5, "")
+    assert spans(read(content, "talk.vtt")) == [(1.0, 1.9, "one two"), (3.0, 3.9, "one two"), (5.0, 5.9, "one two")]
+
+
+@pytest.mark.parametrize("text", ["", " ", "&nbsp;", "<i></i>", "<c> </c>", "{\\an8}"])
+def test_cues_without_words(read, text):
+    cues = f"1\n00:00:01,000 --> 00:00:02,000\n{text}\n \n\n2\n00:00:03,000 --> 00:00:04,000\n[MUSIC]\n"
+    for name, head in (("talk.srt", ""), ("talk.vtt", "WEBVTT\n\n")):
+        assert spans(read(head + cues, name)) == [(1.0, 2.0, ""), (3.0, 4.0, "[MUSIC]")]
+
+
+def test_a_piece_of_a_stream_whose_times_are_moved(read):
+    content = "WEBVTT\nX-TIMESTAMP-MAP={}\n\n00:01.000 --> 00:02.000\nHi\n"
+    for moved in (
+        "MPEGTS:900000,LOCAL:00:00:00.000",
+        "LOCAL:00:00:00.000,MPEGTS:1",
+        "MPEGTS:x,LOCAL:0",
+        "LOCAL:00:00.000",
+    ):
+        with pytest.raises(
+            InputError, match=r"talk\.vtt, line 2: expected times of the whole recording, found a piece"
+        ):
+            read(content.format(moved), "talk.vtt")
+    for unmoved in ("MPEGTS:0,LOCAL:00:00:00.000", "LOCAL:00:00:10.000,MPEGTS:900000"):
+        assert spans(read(content.format(unmoved), "talk.vtt")) == [(1.0, 2.0, "Hi")]

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 
 from broadmamba.errors import InputError
 from broadmamba.media.transcripts.names import Names
-from broadmamba.media.transcripts.rows import Row, Source, parse_time
+from broadmamba.media.transcripts.rolling import Cue, unrolled
+from broadmamba.media.transcripts.rows import Row, Source, carries_milliseconds, parse_time, plain_digits
 
 _CLOCK = r"([-+0-9.,]*:[-+0-9:.,]*?)"
 _TIMING = re.compile(rf"\s*{_CLOCK}\s*-->\s*{_CLOCK}(?:\s.*)?")
@@ -18,6 +19,10 @@ _EMOTION = re.compile(r"<c\.emotion(?:\.[^<>]*)?>[^<>]*</c>")  # written by reco
 _TAG = re.compile(r"</?(?:[A-Za-z][^<>]*)?>|<[0-9:.]+>|\{\\[^{}]*\}")
 _ENDLESS_REFERENCE = re.compile(r"&#(?:[0-9]{9,}+|[xX][0-9a-fA-F]{9,}+);?")
 _Part = tuple[str | None, str]  # of a cue: a voice, and its text
+_MAP = re.compile(r"^X-TIMESTAMP-MAP\b.*$", re.MULTILINE)  # of pieces of HLS streams
+_MPEGTS = re.compile(r"MPEGTS:([0-9]{1,15})(?![0-9])")
+_LOCAL = re.compile(r"LOCAL:([0-9:.]{1,30})")
+_A_SECOND = 90_000  # of MPEG's clock
 _BLOCK_KEYWORDS = ("NOTE", "STYLE", "REGION")
 # a dash opens a turn, but neither `-5 degrees` nor `--and so` does
 _DASH = re.compile(r"\s*(?:[-‐–—](?:\s+|(?=[^\W\d]|[\"'“‘¡¿\[(♪]))|>>+\s*)")
@@ -25,20 +30,29 @@ _DASH = re.compile(r"\s*(?:[-‐–—](?:\s+|(?=[^\W\d]|[\"'“‘¡¿\[(♪]))
 
 def has_timing(text: str) -> bool:
     """Whether any line is a cue's time span."""
-    return any("-->" in line and _TIMING.fullmatch(line) for line in text.split("\n"))
+    return any(map(_timing, text.split("\n")))
+
+
+def _timing(line: str) -> re.Match[str] | None:
+    return _TIMING.fullmatch(plain_digits(line)) if "-->" in line else None
 
 
 def webvtt_rows(source: Source) -> Iterator[Row]:
     """Utterances of a WebVTT file; notes, styles, regions and identifiers are passed over.
 
+    What rolls over several cues is said once (`rolling.unrolled`).
+
     Raises:
-        InputError: a cue's times cannot be read; the message names the line.
+        InputError: a cue's times cannot be read, or belong to a piece of a stream; the message names the line.
     """
+    _check_map(source)
     return _cue_rows(source, ends_at_blank=True)
 
 
 def srt_rows(source: Source) -> Iterator[Row]:
     """Utterances of an SRT file, whose cues may hold empty lines and whose times may have a point.
+
+    What rolls over several cues is said once (`rolling.unrolled`).
 
     Raises:
         InputError: a cue's times cannot be read, or there is none; the message names the line.
@@ -46,7 +60,7 @@ def srt_rows(source: Source) -> Iterator[Row]:
     if not has_timing(source.text):
         raise InputError(f"{source.path}: expected cues with a line HH:MM:SS,mmm --> HH:MM:SS,mmm, found none")
     for line, text in enumerate(source.text.split("\n"), start=1):
-        if _TIMING.fullmatch(text):
+        if _timing(text):
             break
         if text.strip() and not text.strip().isdigit():
             raise InputError(f"{source.where(line)}: expected the first cue, found {text.strip()[:60]!r}")
@@ -54,41 +68,75 @@ def srt_rows(source: Source) -> Iterator[Row]:
 
 
 def _cue_rows(source: Source, *, ends_at_blank: bool) -> Iterator[Row]:
-    cues = list(_cues(source, ends_at_blank))
+    cues = [(cue, _parts("\n".join(cue.payload))) for cue in unrolled(list(_cues(source, ends_at_blank)), _plain_line)]
     # the names of a conversation show in all its cues together
-    names = Names(line for *_, parts in cues for voice, text in parts if voice is None for line in _openings(text))
-    for line, start, end, parts in cues:
+    names = Names(line for _, parts in cues for voice, text in parts if voice is None for line in _openings(text))
+    for cue, parts in cues:
         for speaker, text in _turns(parts, names):
-            yield Row(f"line {line + 1}", text, speaker, start, end)
+            yield Row(f"line {cue.line + 1}", text, speaker, cue.start, cue.end)
 
 
-def _cues(source: Source, ends_at_blank: bool) -> Iterator[tuple[int, float, float, list[_Part]]]:
-    """Index of its line of times, start, end and parts of every cue."""
+def _cues(source: Source, ends_at_blank: bool) -> Iterator[Cue]:
     lines = source.text.split("\n")
     timings = list(_timing_lines(source, lines))
-    for position, (line, start, end) in enumerate(timings):
+    written = [time for _, *times in timings for time in times]
+    carries = carries_milliseconds(written)
+    _check_fractions(source, timings, carries)
+    for position, (line, *times) in enumerate(timings):
         last = position + 1 == len(timings)
         following = len(lines) if last else timings[position + 1][0]
         payload = lines[line + 1 : following]
-        if ends_at_blank:
-            payload = payload[: next((i for i, text in enumerate(payload) if not text.strip()), len(payload))]
-        elif not last and payload and payload[-1].strip().isdigit():
+        if ends_at_blank and "" in payload:  # a line with a space alone does not end a cue
+            payload = payload[: payload.index("")]
+        elif ends_at_blank and not last and len(payload) > 1 and not payload[-2].strip():
+            payload.pop()  # the name of the next cue
+        elif not ends_at_blank and not last and payload and payload[-1].strip().isdigit():
             payload.pop()  # the number of the next cue
-        voices = _voices(_EMOTION.sub("", "\n".join(payload)))
-        yield line, start, end, [(voice, _unescape(_TAG.sub("", part))) for voice, part in voices]
+        start, end = (parse_time(time, source.where(line + 1), carries=carries) for time in times)
+        yield Cue(line, start, end, tuple(payload))
 
 
-def _timing_lines(source: Source, lines: list[str]) -> Iterator[tuple[int, float, float]]:
-    """Index, start and end of every time span."""
+def _timing_lines(source: Source, lines: list[str]) -> Iterator[tuple[int, str, str]]:
+    """Index, start and end of every time span, as they are written."""
     for index, line in enumerate(lines):
-        timing = _TIMING.fullmatch(line) if "-->" in line else None
+        timing = _timing(line)
         if timing:
-            where = source.where(index + 1)
-            yield index, parse_time(timing.group(1), where), parse_time(timing.group(2), where)
+            yield index, timing[1], timing[2]
         elif ("-->" in line or _BROKEN_TIMING.fullmatch(line)) and _opens_block(lines, index):
             raise InputError(
                 f"{source.where(index + 1)}: expected HH:MM:SS.mmm --> HH:MM:SS.mmm, found {line.strip()[:60]!r}"
             )
+
+
+def _check_fractions(source: Source, timings: list[tuple[int, str, str]], carries: bool) -> None:
+    """See that no fraction has four digits among those of milliseconds, unless it is 1000."""
+    fractions = [(line, re.split("[.,]", time)[-1]) for line, *times in timings for time in times]
+    if any(len(fraction) == 3 for _, fraction in fractions):
+        for line, fraction in fractions:
+            if len(fraction) == 4 and fraction.isdigit() and not carries:
+                raise InputError(f"{source.where(line + 1)}: expected milliseconds of three digits, found {fraction!r}")
+
+
+def _check_map(source: Source) -> None:
+    """See that times are the recording's, not those of a piece of a stream, which begins at a time of the stream."""
+    found = _MAP.search(source.text.split("\n\n", 1)[0])
+    if found:
+        line = source.text.count("\n", 0, found.start()) + 1
+        counts, local = _MPEGTS.search(found[0]), _LOCAL.search(found[0])
+        begins = None if counts is None else int(counts[1]) / _A_SECOND
+        if begins is None or local is None or parse_time(local[1], source.where(line)) != begins:
+            raise InputError(
+                f"{source.where(line)}: expected times of the whole recording, found a piece of a stream whose times "
+                f"are moved ({found[0][:60]})"
+            )
+
+
+def _plain_line(line: str) -> str:
+    return _unescape(_TAG.sub("", _VOICE.sub("", _EMOTION.sub("", line))))
+
+
+def _parts(payload: str) -> list[_Part]:
+    return [(voice, _unescape(_TAG.sub("", part))) for voice, part in _voices(_EMOTION.sub("", payload))]
 
 
 def _opens_block(lines: list[str], index: int) -> bool:
