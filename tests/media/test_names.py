@@ -142,6 +142,7 @@ def test_wrapped_paragraphs_begin_with_a_name(read):
         ["I slept.", "Note: the door was open.", "It rained.", "Question: who came in?", "I froze.",
          "Warning: it is sad."],
         ["I have one thing to say: stay.", "We did.", "I have one thing to say: stay.", "So we stayed."],
+        ["my favourite quote: be kind.", "My plan: to win.", "my favourite quote: be kind."],
         ["He said: no.", "She said: yes.", "He said: why?", "She said: because."],
         ["Er sagte: nein.", "Sie sagte: ja.", "Er sagte: warum?", "Sie sagte: darum."],
         ["他说：“不”", "她说：“好”", "他说：“不”"],

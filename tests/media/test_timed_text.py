@@ -65,6 +65,7 @@ def test_times_and_names(read, content):
         "01:02 - We won at 10:30.\n01:05 - Who did?\n",
         "1:02 We won at 10:30.\n1:05 Who did?\n",
         "1:02\nWe won at 10:30.\n1:05\nWho did?\n",
+        "1:02\n1 minute, 2 seconds\nWe won at 10:30.\n1:05\n1 minute, 5 seconds\nWho did?\n",
     ],
 )
 def test_times_without_names(read, content):
@@ -125,6 +126,8 @@ def test_a_title_is_not_said_and_the_user_is_told(read, caplog):
         "[10:22] <Zoë> We won\n[10:23] <@Pat> Who did?\n",
         "10:22 <Zoë> We won\n10:23 <Pat> Who did?\n",
         "Zoë  10:22 AM\nWe won\nPat  10:23 AM\nWho did?\n",
+        "Zoë, [12.03.24 10:22]\nWe won\n\nPat, [12.03.24 10:23]\nWho did?\n",
+        "Zoë — Today at 10:22 AM\nWe won\n\nPat — 12/03/2024 10:23\nWho did?\n",
         "10:22:31 From Zoë to Everyone: We won\n10:22:50 From Pat to Everyone: Who did?\n",
     ],
 )

@@ -52,7 +52,10 @@ _HEADINGS = frozenset(
 # words of sentences, which no name of several words has
 _SENTENCE_WORDS = frozenset(
     [
-        "i", "he", "she", "we", "they", "you", "him", "them", "us", "is", "are", "was", "were", "be", "been",
+        "one", "two", "three", "thing", "things", "my", "your", "our", "his", "her", "their", "and", "so", "well",
+        "now",
+        "then", "also", "another", "more", "dear", "no", "yes", "okay", "ok", "please", "i", "he", "she", "we",
+        "they", "you", "him", "them", "us", "is", "are", "was", "were", "be", "been",
         "being", "have", "has", "had", "having", "does", "did", "not", "said", "says", "saying", "say", "asked",
         "asks", "told", "tells", "thought", "thinks", "replied", "answered", "wrote", "writes", "yelled",
         "shouted", "whispered", "means", "meant", "know", "knew", "this", "that", "these", "those", "there",
@@ -207,9 +210,10 @@ def _could_be_odd(name: str, rest: str) -> bool:
 
 
 def _is_sentence(name: str, rest: str) -> bool:
-    words = [word.strip("\"'“”‘’«»,.").casefold() for word in name.split()]
-    if len(words) > 1 and not _SENTENCE_WORDS.isdisjoint(words):
-        return any(word[:1].islower() for word in name.split())
+    words = [word.strip("\"'“”‘’«»,.") for word in name.split()]
+    lower = [word for word in words if word[:1].islower()]
+    if len(words) > 1 and lower and not _SENTENCE_WORDS.isdisjoint([words[0].casefold(), *lower]):
+        return True
     return bool(_HE_SAID.fullmatch(name) and rest.startswith(_OPENING_QUOTES))
 
 

@@ -40,12 +40,15 @@ _CLOCKS = {
     "date in brackets": rf"[\[(]{_DATE},?\s+{_TIME}(?:{_HALF_DAY})?[\])]:?\s*(?P<text>.*)",
     "half day": rf"{_TIME}{_HALF_DAY}{_SAID}",
     "half day in brackets": rf"[\[(]{_TIME}{_HALF_DAY}[\])]:?\s*(?P<text>.*)",
+    "date behind": rf"{_NAME},?\s+[\[(]{_DATE},?\s+{_TIME}(?:{_HALF_DAY})?[\])]",
+    "day behind": rf"{_NAME}\s*[-–—]\s*(?:Today at|Yesterday at|{_DATE},?)\s+{_TIME}(?:{_HALF_DAY})?",
     "half day behind": rf"{_NAME}\s+[\[(]?{_TIME}{_HALF_DAY}[\])]?",
     "nick": rf"[\[(]?{_TIME}[\])]?\s+<[@+ ]?(?P<name>[^<>\s]{{1,40}})>\s*(?P<text>.*)",
     "chat": rf"{_TIME}\s+From\s+(?P<name>.{{1,80}}?)\s+to\s+.{{1,80}}?:\s*(?P<text>.*)",
 }
 _SURE = frozenset(["bracketed", "named", "name in brackets", "columns", "span", "time", "frames", *_CLOCKS])
 _FRAMES = re.compile(r"[\[(]?[0-9]{2}[:;][0-9]{2}[:;][0-9]{2}[:;][0-9]{2}\b.*")
+_IN_WORDS = re.compile(r"(?:[0-9]{1,2} (?:hour|minute|second)s?(?:,? |$))+")
 _LATEST_FIRST = 120.0  # seconds; `10:30 was early` is a sentence
 _LOOKED_AT = 2000  # lines that decide on the format
 _LONGEST_LINE = 300  # characters of a line in which a time is looked for; what is said may be longer
@@ -113,13 +116,16 @@ def timed_rows(source: Source) -> list[Row]:
         _LOG.warning("%s: lines above the first time are taken for a title, and not read (%d)", source.path, title)
     ends = [*(head.line - 1 for head in heads[1:]), len(lines)]
     filled = _with_names_below(
-        [
-            replace(head, below=[line.strip() for line in lines[head.line : end] if line.strip()])
-            for head, end in zip(heads, ends, strict=True)
-        ]
+        [replace(head, below=_below(head, lines[head.line : end])) for head, end in zip(heads, ends, strict=True)]
     )
     names = _names(filled)
     return with_ends(row for head in _with_names_above(filled) for row in _turns(source, head, names))
+
+
+def _below(head: _Head, lines: Sequence[str]) -> list[str]:
+    """What stands below a time; not the same time in words, which YouTube's page has for screen readers."""
+    below = [line.strip() for line in lines if line.strip()]
+    return below[1:] if head.form == "time" and below and _IN_WORDS.fullmatch(below[0]) else below
 
 
 def _written(lines: Sequence[str]) -> tuple[list[int], list[str]]:
