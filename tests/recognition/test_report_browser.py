@@ -6,6 +6,7 @@ import random
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -233,6 +234,30 @@ def test_a_conversation_without_times_has_a_page(browser: Chromium, tmp_path: Pa
     assert browser.problems == []
     assert "spaced evenly" in browser.evaluate("document.querySelector('#timeline-note').textContent")
     assert len(shown(browser)) == count
+
+
+@pytest.mark.parametrize("last", [float("inf"), 1e12, 3.6e6])
+def test_no_end_however_late_keeps_the_page_from_being_used(browser: Chromium, tmp_path: Path, last: float) -> None:
+    made = talk()
+    late = replace(
+        made.utterances[-1], utterance=Utterance("late", "At last.", "Ann", last - 5 if last < 1e9 else 20.0, last)
+    )
+    (tmp_path / "page.html").write_text(report_html(replace(made, utterances=(*made.utterances, late))), "utf-8")
+    show(browser, tmp_path / "page.html")
+    browser.press("j", "+", "+", "0", "k")
+    ticks = browser.evaluate(
+        """(() => {
+            let ticks = 0;
+            const write = timeline.pen.fillText;
+            timeline.pen.fillText = () => (ticks += 1);
+            timeline.drawAxis();
+            timeline.pen.fillText = write;
+            return ticks;
+        })()"""
+    )
+    assert 2 <= ticks <= 20
+    assert browser.problems == []
+    assert shown(browser) == list(range(13))
 
 
 @pytest.mark.parametrize("dark", [False, True])

@@ -165,6 +165,19 @@ def test_gaps_in_times_are_filled_from_the_neighbours() -> None:
     assert [row[1:3] for row in data["utterances"]] == [[1.0, 4.0], [4.0, 4.0], [4.0, 4.0], [4.0, 9.0]]
 
 
+def test_times_that_no_recording_can_have_are_none() -> None:
+    odd = (float("inf"), float("-inf"), float("nan"), -5.0, 1e12, 3.6e12)
+    items = [
+        said(0, start=1.0, end=2.0),
+        *(said(1 + i, start=t, end=t) for i, t in enumerate(odd)),
+        said(9, start=8.0, end=1e12),
+    ]
+    data = page_data(conversation(*items), None)
+    assert data["placed"] == len(odd)
+    assert [row[1:3] for row in data["utterances"]] == [[1.0, 2.0], *[[2.0, 2.0]] * len(odd), [8.0, 8.0]]
+    assert not page_data(conversation(*(said(i, start=t, end=t) for i, t in enumerate(odd))), None)["timed"]
+
+
 def test_a_modality_that_nobody_had_is_named() -> None:
     data = page_data(conversation(said(0, present=("text",))), None)
     assert dict(data["facts"])["Judged by"] == "text (no audio)"
@@ -182,6 +195,8 @@ def test_an_empty_conversation_has_a_page() -> None:
         ("javascript:alert(1).mp3", "audio", "javascript%3Aalert%281%29.mp3"),
         ("ton.opus", "audio", "ton.opus"),
         ("../no suffix", "video", "../no%20suffix"),
+        ("a:b.mp4", "video", "a%3Ab.mp4"),
+        ("./C:\\a.wav", "audio", "C%3A%5Ca.wav"),
     ],
 )
 def test_the_recording_is_a_path_beside_the_page(path: str, kind: str, url: str) -> None:

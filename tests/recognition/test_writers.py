@@ -7,16 +7,21 @@ import io
 import json
 import time
 from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
 
+import parselmouth
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from praatio import textgrid
 from rich.cells import cell_len
 from rich.console import Console
 
 from broadmamba.data.conversation import Utterance
 from broadmamba.errors import InputError
-from broadmamba.recognition.outputs import FORMATS, render
+from broadmamba.media.transcripts import read_transcript
+from broadmamba.recognition.outputs import FORMATS, refuse_replacing_others, render, write_outputs
 from broadmamba.recognition.prediction import NOTICE, ConversationPrediction, UtterancePrediction
 from broadmamba.recognition.writers import print_table
 from broadmamba.storage import csv_text, write_text
@@ -211,6 +216,24 @@ def test_every_format_renders_text_that_ends_in_one_newline():
         assert text.endswith("\n")
         assert not text.endswith("\n\n")
         assert "\x1b" not in text
+
+
+@pytest.mark.parametrize("name", ["a:b.mp4", "C:\\a.mp4", "x://y.mp4", "what? 1%#.mp4", "-- a.mp4", "two\nlines.mp4"])
+def test_a_recording_of_any_name_has_all_outputs(tmp_path, name):
+    recording = tmp_path / name
+    recording.parent.mkdir(exist_ok=True)
+    recording.write_bytes(b"")
+    files = write_outputs(prediction(), tmp_path / "out", None, recording, is_recording=True)
+    assert len(files) == 6 and files == list(filter(Path.exists, files))
+    refuse_replacing_others(tmp_path / "out", None, recording)
+    ElementTree.parse(tmp_path / "out" / "tiers.eaf")
+    assert read_transcript(tmp_path / "out" / "tiers.eaf").utterances[0].text == "Hi"
+    assert read_transcript(tmp_path / "out" / "tiers.TextGrid").utterances[0].text == "Hi"
+    grid = parselmouth.read(str(tmp_path / "out" / "tiers.TextGrid"))  # Praat itself
+    assert parselmouth.praat.call(grid, "Get number of tiers") >= 2
+    assert textgrid.openTextgrid(str(tmp_path / "out" / "tiers.TextGrid"), includeEmptyIntervals=False).tierNames
+    with pytest.raises(InputError, match="was not made from"):
+        refuse_replacing_others(tmp_path / "out", None, tmp_path / "other.mp4")
 
 
 def test_an_unknown_format_lists_the_known_ones():

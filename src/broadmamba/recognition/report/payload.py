@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 from urllib.parse import quote
 
-from broadmamba.data.conversation import Utterance
+from broadmamba.data.conversation import LATEST, Utterance
 from broadmamba.errors import InputError
 from broadmamba.recognition.palette import colour_of
 from broadmamba.recognition.prediction import NOTICE, ConversationPrediction
@@ -148,7 +147,7 @@ def _thousandths(share: float) -> int:
 
 
 def _media(path: str) -> dict[str, str]:
-    if PurePosixPath(path).is_absolute() or PureWindowsPath(path).anchor or "://" in path:
+    if PurePosixPath(path).is_absolute() or PureWindowsPath(path).is_absolute() or "://" in path:
         raise InputError(f"the report finds its recording by a path relative to itself, found {path!r}")
     posix = PurePosixPath(path)
     kind = "audio" if posix.suffix.lower() in _SOUND else "video"
@@ -159,9 +158,9 @@ def _places(utterances: Sequence[Utterance]) -> tuple[list[tuple[float, float]],
     """Where each utterance stands on the axis, and how many have no time of their own.
 
     Without any times, utterances stand one unit apart. An utterance without a start takes the end of the one before
-    it; one without an end lasts until the next start.
+    it; one without an end lasts until the next start. A time that no recording can have is none.
     """
-    starts = [_finite(utterance.start) for utterance in utterances]
+    starts = [_known(utterance.start) for utterance in utterances]
     if all(start is None for start in starts):
         return [(float(i), float(i + 1)) for i in range(len(utterances))], len(utterances)
     places: list[tuple[float, float]] = []
@@ -172,12 +171,13 @@ def _places(utterances: Sequence[Utterance]) -> tuple[list[tuple[float, float]],
         following = start if start is not None else following
     for utterance, start, after in zip(utterances, starts, reversed(nexts), strict=True):
         begin = start if start is not None else (places[-1][1] if places else 0.0)
-        end = _finite(utterance.end)
+        end = _known(utterance.end)
         if end is None:
             end = begin if start is None or after is None else after
         places.append((begin, max(begin, end)))
     return places, starts.count(None)
 
 
-def _finite(time: float | None) -> float | None:
-    return time if time is not None and math.isfinite(time) else None
+def _known(time: float | None) -> float | None:
+    """A time that a recording can have; any other is as good as none, and an axis that it stretched of no use."""
+    return time if time is not None and 0 <= time <= LATEST else None

@@ -209,7 +209,8 @@ class Timeline {
 
   drawAxis() {
     const steps = this.data.timed ? SECONDS : COUNTS;
-    const step = steps.find((s) => s * this.scale >= 76) ?? steps.at(-1);
+    let step = steps.find((s) => s * this.scale >= 76) ?? steps.at(-1);
+    while (step * this.scale < 76) step *= 2; // however long it is, no more ticks than there is room for
     this.pen.font = this.font(400);
     this.pen.strokeStyle = this.tone.line;
     this.pen.fillStyle = this.tone.muted;
@@ -217,7 +218,7 @@ class Timeline {
       const x = Math.round(this.x(i * step)) + 0.5;
       this.line([x, 22], [x, this.height]);
       const words = this.data.timed ? clock(i * step, step < 1) : String(i * step + 1);
-      if (x < this.width - 30) this.pen.fillText(words, x + 5, 16);
+      if (x + 5 + this.pen.measureText(words).width < this.width) this.pen.fillText(words, x + 5, 16);
     }
   }
 
