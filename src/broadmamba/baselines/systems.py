@@ -23,6 +23,7 @@ from broadmamba.data.conversation import near
 from broadmamba.errors import InputError
 from broadmamba.model.config import BroadMambaConfig
 from broadmamba.model.interface import EmotionModel
+from broadmamba.model.limits import MOST_NUMBERS, MOST_TENSORS, bounded
 from broadmamba.model.network import BroadMamba
 from broadmamba.model.settings import ModelConfig
 
@@ -68,6 +69,25 @@ def system(name: str) -> System:
     return SYSTEMS[name]
 
 
+def make(name: str, config: ModelConfig, numbers: int = MOST_NUMBERS, tensors: int = MOST_TENSORS) -> EmotionModel:
+    """An untrained model of a system.
+
+    Args:
+        name: of the system.
+        config: of its kind.
+        numbers: that all its parameters may have together; a larger one is refused before it takes memory.
+        tensors: that they may be.
+
+    Raises:
+        InputError: the name is unknown, or the model too large.
+    """
+    kind = system(name).model
+    if kind.reads_tokens:  # the encoder in it is checked by itself
+        return kind(config)
+    with bounded(numbers, tensors):
+        return kind(config)
+
+
 def build(name: str, settings: Mapping[str, Any]) -> EmotionModel:
     """An untrained model of a system.
 
@@ -78,5 +98,4 @@ def build(name: str, settings: Mapping[str, Any]) -> EmotionModel:
     Raises:
         InputError: the name or a setting is unknown or not allowed.
     """
-    kind = system(name)
-    return kind.model(kind.config.from_dict(settings))
+    return make(name, system(name).config.from_dict(settings))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
@@ -9,6 +10,7 @@ from typing import Any, Self
 from broadmamba.data.conversation import near
 from broadmamba.data.spec import MODALITIES
 from broadmamba.errors import InputError
+from broadmamba.model.limits import DEEPEST, LARGEST, WIDEST
 
 _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "int": ((int,), "a whole number"),
@@ -36,11 +38,14 @@ class ModelConfig:
         for setting in fields(self):
             value, (kinds, words) = getattr(self, setting.name), _KINDS[str(setting.type)]
             if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-                raise InputError(f"{setting.name}: expected {words}, found {value!r}")
+                raise InputError(f"{setting.name}: expected {words}, found {value!r:.60}")
+            _check_limit(setting.name, value)
         unknown = [m for m in self.widths if m not in MODALITIES]
         if unknown or not self.widths:
             raise InputError(f"widths: expected some of {', '.join(MODALITIES)}, found {', '.join(unknown) or 'none'}")
         require_whole({f"width of {m}": w for m, w in self.widths.items()})
+        if wide := [m for m, w in self.widths.items() if w > WIDEST]:
+            raise InputError(f"width of {wide[0]}: expected at most {WIDEST}, found {self.widths[wide[0]]}")
         if self.classes < 2:
             raise InputError(f"classes: expected at least 2, found {self.classes}")
         # One order everywhere: parameters, sums and seeds do not depend on how the mapping was written.
@@ -70,6 +75,16 @@ class ModelConfig:
         if missing:
             raise InputError(f"the model's settings lack {', '.join(sorted(missing))}")
         return cls(**values)
+
+
+def _check_limit(name: str, value: object) -> None:
+    """Refuse numbers with which a model would fill the memory, never end, or have no values."""
+    deep = name in ("depth", "episodes") or name.endswith("layers")
+    most = DEEPEST if deep else LARGEST
+    if isinstance(value, int) and value > most:
+        raise InputError(f"{name}: expected at most {most}, found {value}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"{name}: expected a number, found {value}")
 
 
 def require_whole(values: Mapping[str, object], least: int = 1) -> None:

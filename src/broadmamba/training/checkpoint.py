@@ -6,6 +6,8 @@ normalisation.
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from broadmamba.baselines.systems import build, system
+from broadmamba.baselines.systems import make, system
 from broadmamba.baselines.token_encoder import TokenSystem
 from broadmamba.data.batching import Prepared, prepare
 from broadmamba.data.conversation import Conversation, LabelSet
@@ -26,12 +28,22 @@ from broadmamba.errors import BroadMambaError, CheckpointError, IncompatibleErro
 from broadmamba.evaluation.calibration import COLDEST, HOTTEST, scale
 from broadmamba.evaluation.scoring import Scores, score
 from broadmamba.model.interface import EmotionModel
+from broadmamba.model.limits import LARGEST, MOST_NUMBERS
 from broadmamba.model.settings import ModelConfig
 from broadmamba.storage import map_arrays, read_json, save_arrays, write_json, write_text
 from broadmamba.training.card import model_card
 
 FORMAT = "broadmamba-model"
 VERSION = 3
+
+CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+_NEW = ".new"
+
+_MOST_SETTINGS = 2**24
+"""Bytes of `config.json`; a real one has some ten thousand."""
+
+_NUMPY = {torch.float32: "float32", torch.float64: "float64", torch.int64: "int64", torch.bool: "bool"}
+"""Type of a weight → its name in NumPy."""
 
 ENCODER = "encoder"
 """Folder inside a model's, where the fine-tuned text encoder is that the model goes with."""
@@ -98,35 +110,62 @@ class Checkpoint:
             )
         return self.prepare(split.conversations, split.features)
 
-    def score(self, prepared: Prepared) -> Scores:
-        """Predictions for prepared conversations, with calibrated probabilities."""
+    def score(self, prepared: Prepared, name: str = "") -> Scores:
+        """Predictions for prepared conversations, with calibrated probabilities.
+
+        Args:
+            prepared: as `prepare` gives them.
+            name: of the model, for the message of an error.
+
+        Raises:
+            InputError: the model gives values that are no numbers.
+        """
         scores = score(self.model, prepared, self.modalities)
+        whole = np.isfinite(scores.probabilities).all(axis=1) & np.isfinite(scores.modality_weights).all(axis=1)
+        if not whole.all():
+            raise InputError(
+                f"the model {name or self.system} gives no numbers for {int((~whole).sum())} of {len(whole)} "
+                "utterances: its weights are too large, or the features are"
+            )
         return replace(scores, probabilities=scale(scores.probabilities, self.temperature))
 
     def save(self, path: Path | str) -> None:
-        """Write the folder; `config.json` goes first and comes last, so that a folder that has one is whole."""
+        """Write the folder; a kill at any moment leaves the model that was there or the new one, whole.
+
+        The files are written into a folder beside those that they replace, which takes the name `.new` when it is
+        whole: from then on it is what `load` reads, until the last of its files has been moved.
+        """
         path = Path(path)
+        _move_new(path)
         arrays = {f"model.{k}": v.detach().cpu().numpy() for k, v in self.model.state_dict().items()}
         for m, normaliser in self.normalisers.items():
             arrays |= {f"normaliser.{m}.mean": normaliser.mean, f"normaliser.{m}.scale": normaliser.scale}
-        if (path / "config.json").is_file():
-            (path / "config.json").unlink()
-        save_arrays(path / "model.safetensors", arrays)
-        write_text(path / "README.md", model_card(self.system, self.labels, self.features, self.provenance))
-        write_json(
-            path / "config.json",
-            {
-                "format": FORMAT,
-                "version": VERSION,
-                "system": self.system,
-                "labels": list(self.labels),
-                "speaker_relative": list(self.speaker_relative),
-                "temperature": self.temperature,
-                "features": {m: [spec.to_dict() for spec in specs] for m, specs in self.features.items()},
-                "model": self.model.config.to_dict(),
-                "provenance": dict(self.provenance),
-            },
-        )
+        for left in path.glob(f"{_NEW}-*"):  # of a kill
+            shutil.rmtree(left, ignore_errors=True)
+        unfinished = path / f"{_NEW}-{os.getpid()}"
+        try:
+            save_arrays(unfinished / WEIGHTS, arrays)
+            write_text(unfinished / CARD, model_card(self.system, self.labels, self.features, self.provenance))
+            write_json(
+                unfinished / CONFIG,
+                {
+                    "format": FORMAT,
+                    "version": VERSION,
+                    "system": self.system,
+                    "labels": list(self.labels),
+                    "speaker_relative": list(self.speaker_relative),
+                    "temperature": self.temperature,
+                    "features": {m: [spec.to_dict() for spec in specs] for m, specs in self.features.items()},
+                    "model": self.model.config.to_dict(),
+                    "provenance": dict(self.provenance),
+                },
+            )
+            unfinished.replace(path / _NEW)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+        _move_new(path)
 
     @classmethod
     def load(cls, path: Path | str) -> Checkpoint:
@@ -136,10 +175,10 @@ class Checkpoint:
             CheckpointError: the folder is no checkpoint, or is damaged.
         """
         path = Path(path)
-        if not (path / "config.json").is_file():
-            raise CheckpointError(f"{path}: expected a model folder with config.json, found none")
+        if not _file(path, CONFIG).is_file():
+            raise CheckpointError(f"{path}: expected a model folder with {CONFIG}, found none")
         try:
-            values = read_json(path / "config.json")
+            values = read_json(_file(path, CONFIG), _MOST_SETTINGS)
             if not isinstance(values, dict) or (values.get("format"), values.get("version")) != (
                 FORMAT,
                 VERSION,
@@ -150,19 +189,23 @@ class Checkpoint:
             features = {m: tuple(map(FeatureSpec.from_dict, specs)) for m, specs in values["features"].items()}
             relative = _texts(values, "speaker_relative")
             check_ids(values["system"], features, relative)
-            arrays = map_arrays(path / "model.safetensors")
-            model = build(values["system"], values["model"])
-            config = model.config
-            model.load_state_dict(_tensors(arrays, "model."))
+            config = system(values["system"]).config.from_dict(values["model"])
+            arrays = map_arrays(_file(path, WEIGHTS))
+            model = _model(values["system"], config, arrays)
             normalisers = {
-                m: Normaliser(*(np.array(arrays[f"normaliser.{m}.{part}"]) for part in ("mean", "scale")))
-                for m in config.modalities
+                m: _normaliser(arrays, m, width)
+                for m, width in config.widths.items()
                 if not any(spec.ids for spec in features.get(m, ()))
             }
-            labels = LabelSet(_texts(values, "labels"))
+            names = _texts(values, "labels")
+            if len(names) != config.classes:
+                raise InputError(
+                    f"{len(names)} labels ({', '.join(names[:20])}) for a model of {config.classes} classes"
+                )
+            labels = LabelSet(names)
             temperature = _temperature(values)
             check_encoder(model, features)
-            _check_fit(config, labels, features, normalisers, relative)
+            _check_fit(config, features, normalisers, relative)
             _check_numbers(model)
         except (BroadMambaError, KeyError, TypeError, AttributeError, RuntimeError) as error:
             reason = " ".join(str(error).split())
@@ -268,14 +311,11 @@ def _temperature(values: Mapping[str, Any]) -> float:
 
 def _check_fit(
     config: ModelConfig,
-    labels: LabelSet,
     features: Mapping[str, Sequence[FeatureSpec]],
     normalisers: Mapping[str, Normaliser],
     speaker_relative: Sequence[str],
 ) -> None:
     """Refuse parts of a checkpoint that are fine alone and do not fit each other."""
-    if len(labels) != config.classes:
-        raise InputError(f"{len(labels)} labels ({', '.join(labels)}) for a model of {config.classes} classes")
     if set(features) != set(config.modalities):
         raise InputError(
             f"features for {', '.join(features) or 'nothing'}, where the model reads {', '.join(config.modalities)}"
@@ -290,8 +330,6 @@ def _check_fit(
         if m not in normalisers:
             continue
         normaliser = normalisers[m]
-        if not normaliser.mean.shape == normaliser.scale.shape == (width,):
-            raise InputError(f"the normalisation of {m} is {normaliser.mean.shape} wide, expected {width}")
         if not (
             np.isfinite(normaliser.mean).all() and (normaliser.scale > 0).all() and (normaliser.scale < np.inf).all()
         ):
@@ -304,5 +342,42 @@ def _check_numbers(model: EmotionModel) -> None:
             raise InputError(f"the weights of {name} have values that are no numbers")
 
 
-def _tensors(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, torch.Tensor]:
-    return {k.removeprefix(prefix): torch.tensor(np.array(v)) for k, v in arrays.items() if k.startswith(prefix)}
+def _model(name: str, config: ModelConfig, arrays: Mapping[str, NDArray[Any]]) -> EmotionModel:
+    """The model with its weights; one that is not that of the weights is refused before it takes memory."""
+    own = {key.removeprefix("model."): values for key, values in arrays.items() if key.startswith("model.")}
+    # parameters may share a tensor, and a layer may be made before another takes its place
+    numbers = min(MOST_NUMBERS, 2 * sum(values.size for values in own.values()) + LARGEST)
+    model = make(name, config, numbers, 2 * len(own) + 100)
+    expected = {key: (tuple(value.shape), _NUMPY[value.dtype]) for key, value in model.state_dict().items()}
+    found = {key: (values.shape, values.dtype.name) for key, values in own.items()}
+    for key in sorted({*expected, *found}):
+        if expected.get(key) != found.get(key):
+            told = (f"{it[0]} of {it[1]}" if it else "none" for it in (found.get(key), expected.get(key)))
+            raise InputError("the weights of {} are {}, expected {}".format(key, *told))
+    model.load_state_dict({key: torch.from_numpy(np.array(values)) for key, values in own.items()})
+    return model
+
+
+def _normaliser(arrays: Mapping[str, NDArray[Any]], modality: str, width: int) -> Normaliser:
+    parts = [arrays[f"normaliser.{modality}.{part}"] for part in ("mean", "scale")]
+    if any(values.shape != (width,) or values.dtype.kind != "f" for values in parts):
+        raise InputError(f"the normalisation of {modality} is {parts[0].shape}, expected {width} numbers")
+    return Normaliser(*map(np.array, parts))
+
+
+def _file(path: Path, name: str) -> Path:
+    """Where a file of a model lies: what was written last may not have been moved to its place."""
+    return path / _NEW / name if (path / _NEW / name).is_file() else path / name
+
+
+def _move_new(path: Path) -> None:
+    """Move a model that was written whole to its place; the settings go last."""
+    if not (path / _NEW).is_dir():
+        return
+    try:
+        for name in (WEIGHTS, CARD, CONFIG):
+            if (path / _NEW / name).is_file():
+                (path / _NEW / name).replace(path / name)
+        (path / _NEW).rmdir()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None

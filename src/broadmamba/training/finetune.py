@@ -28,6 +28,8 @@ from broadmamba.features.text.encoder_files import EncoderFiles
 from broadmamba.features.text.lora import adapt, additions_to_arrays
 from broadmamba.features.text.passages import Passage, Reading
 from broadmamba.features.text.tokens import TurnTokens, pad, token_limit, turn_mask
+from broadmamba.model.limits import LARGEST
+from broadmamba.model.settings import require_whole
 from broadmamba.training.fit import SAVE_EVERY, warm_cosine
 from broadmamba.training.split_encoder import SplitEncoder, upper_layers
 from broadmamba.training.state import stored_state, write_state
@@ -62,10 +64,9 @@ class FinetuneConfig:
     batch_tokens: int = 512
 
     def __post_init__(self) -> None:
-        for name in ("rank", "layers", "epochs", "batch_tokens"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise InputError(f"{name}: expected a whole number of at least 1, found {value!r}")
+        require_whole({name: getattr(self, name) for name in ("rank", "layers", "epochs", "batch_tokens")})
+        if self.rank > LARGEST:
+            raise InputError(f"rank: expected at most {LARGEST}, found {self.rank}")
         for name, largest in (("learning_rate", 1.0), ("clip", 1e6), ("weight_decay", 1e3)):
             if not 0 <= getattr(self, name) <= largest:
                 raise InputError(f"{name}: expected a number from 0 to {largest:g}, found {getattr(self, name)!r}")

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from broadmamba.baselines.systems import system
+from broadmamba.baselines.systems import make, system
 from broadmamba.data.batching import Prepared
 from broadmamba.data.corpus import Corpus, Split
 from broadmamba.data.identity import split_sha256
@@ -155,7 +155,7 @@ def untrained(train: Split, config: TrainingConfig, seed: int) -> Checkpoint:
     normalisers = {m: Normaliser.fit(x, m) for m, x in values.items() if not any(spec.ids for spec in specs[m])}
     widths = {m: x.shape[1] for m, x in values.items()}
     torch.manual_seed(seed)
-    model = system(config.system).model(config.model_config(widths, len(train.labels)))
+    model = make(config.system, config.model_config(widths, len(train.labels)))
     check_encoder(model, specs)
     return Checkpoint(config.system, model, train.labels, specs, normalisers, config.speaker_relative)
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from broadmamba.errors import InputError, MissingExtraError
 from broadmamba.features.text.encoder_folder import TOKENIZER, EncoderFolder
+from broadmamba.model.limits import bounded
 from broadmamba.storage import tensor_sizes
 
 _OPTIONS = {"local_files_only": True, "trust_remote_code": False}
@@ -95,27 +95,12 @@ def _check_size(folder: EncoderFolder) -> None:
     from transformers import AutoConfig, AutoModel
 
     sizes = [count for file in folder.weights for count in tensor_sizes(file).values()]
-    most, held = 2 * len(sizes) + 1000, sum(sizes)
-    made = 0
-
-    def count(module: nn.Module, name: str, parameter: nn.Parameter) -> None:
-        nonlocal made
-        made += 1
-        if made > most:
-            raise InputError(
-                f"{folder.path}: the configuration asks for more than {most} tensors, the weights have {len(sizes)}"
-            )
-
     config = AutoConfig.from_pretrained(folder.path, **_OPTIONS)
-    hook = register_module_parameter_registration_hook(count)
     try:
-        with torch.device("meta"):
-            model = AutoModel.from_config(config, trust_remote_code=False)
-    finally:
-        hook.remove()
-    asked = sum(parameter.numel() for parameter in model.parameters())
-    if asked > held + _SPARE:
-        raise InputError(f"{folder.path}: the configuration asks for {asked} numbers, the weights have {held}")
+        with bounded(sum(sizes) + _SPARE, 2 * len(sizes) + 1000), torch.device("meta"):
+            AutoModel.from_config(config, trust_remote_code=False)
+    except InputError as error:
+        raise InputError(f"{folder.path}: {error}") from None
 
 
 def _check_tokenizer(tokenizer: Any, model: Any) -> None:

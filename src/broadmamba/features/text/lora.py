@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from broadmamba.errors import InputError
+from broadmamba.model.limits import LARGEST
 
 SCALE = 2.0
 """What B·A is multiplied with."""
@@ -88,12 +89,14 @@ def merge(encoder: nn.Module, arrays: Mapping[str, NDArray[np.float32]]) -> None
         found = [arrays[f"{name}.{part}"] for part in ("A", "B")]
         if odd := [str(values.dtype) for values in found if values.dtype != np.float32]:
             raise InputError(f"the addition to {name} is of {odd[0]}, expected float32")
-        A, B = (torch.from_numpy(np.array(values)) for values in found)
-        if A.ndim != 2 or B.ndim != 2 or (B.shape[0], A.shape[1]) != layer.weight.shape or A.shape[0] != B.shape[1]:
+        rank = found[0].shape[0] if found[0].ndim else 0
+        out, into = layer.weight.shape
+        if [values.shape for values in found] != [(rank, into), (out, rank)] or rank > LARGEST:
             raise InputError(
-                f"the addition to {name} is {tuple(B.shape)} times {tuple(A.shape)}, "
+                f"the addition to {name} is {found[1].shape} times {found[0].shape}, "
                 f"expected a product of {tuple(layer.weight.shape)}"
             )
+        A, B = (torch.from_numpy(np.array(values)) for values in found)
         if not (A.isfinite().all() and B.isfinite().all()):
             raise InputError(f"the addition to {name} has values that are no numbers")
         with torch.no_grad():
