@@ -285,3 +285,12 @@ def test_compm_remembers_what_the_speaker_said_before() -> None:
         # one utterance alone is the feature that other systems read
         plain = TextEncoder.load("minilm").encode(["i have a plan ."])
         torch.testing.assert_close(said[:1], F.layer_norm(torch.from_numpy(plain), (384,)), atol=1e-4, rtol=0)
+
+
+def test_an_encoder_that_settings_name_is_never_downloaded(
+    no_network: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(InputError, match=r"not in the Hugging Face cache.*broadmamba fetch somebody/encoder$"):
+        build("compm", {"widths": {"text": 6}, "classes": 3, "encoder": "somebody/encoder"})
+    assert not no_network

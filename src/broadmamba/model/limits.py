@@ -52,12 +52,28 @@ def bounded(numbers: int = MOST_NUMBERS, tensors: int = MOST_TENSORS) -> Iterato
 
     hook = register_module_parameter_registration_hook(count)
     try:
-        yield
-    except MemoryError:
-        raise InputError("there is not enough memory for this model") from None
-    except RuntimeError as error:
-        if "allocate" in str(error) or "overflow" in str(error):  # PyTorch has no error of its own for that
-            raise InputError("there is not enough memory for this model") from None
-        raise
+        with enough_memory("this model"):
+            yield
     finally:
         hook.remove()
+
+
+@contextmanager
+def enough_memory(what: str) -> Iterator[None]:
+    """Say in one sentence that memory is exhausted.
+
+    Args:
+        what: the memory is for.
+
+    Raises:
+        InputError: it is exhausted.
+    """
+    told = f"there is not enough memory for {what}"
+    try:
+        yield
+    except MemoryError:
+        raise InputError(told) from None
+    except RuntimeError as error:
+        if "allocate memory" in str(error) or "size calculation overflowed" in str(error):  # PyTorch has no own error
+            raise InputError(told) from None
+        raise

@@ -30,9 +30,10 @@ def find_model(model: str | Path = DEFAULT) -> Path:
     known = sorted(folder.name for folder in shipped.glob("*") if folder.is_dir())
     if str(model) in known:
         return shipped / str(model)
-    if not Path(model).is_dir():
+    if not os.path.isdir(model):  # of pathlib, one that is too long raises an error of its own
         raise InputError(
-            f"{model}: expected a model folder or one of {', '.join(known)}, found neither{near(str(model), known)}"
+            f"{model!s:.200}: expected a model folder or one of {', '.join(known)}, "
+            f"found neither{near(str(model), known)}"
         )
     return Path(model)
 

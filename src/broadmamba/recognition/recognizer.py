@@ -9,8 +9,10 @@ from pathlib import Path
 from broadmamba.data.conversation import Conversation
 from broadmamba.data.corpus import Feature
 from broadmamba.data.spec import FeatureSpec
+from broadmamba.errors import InputError
 from broadmamba.features.text.encoder import TextEncoder
 from broadmamba.features.text.tuned import is_tuned
+from broadmamba.model.limits import enough_memory
 from broadmamba.recognition.prediction import ConversationPrediction, UtterancePrediction
 from broadmamba.recognition.pretrained import DEFAULT, find_model, name_of
 from broadmamba.training.checkpoint import ENCODER, Checkpoint
@@ -39,16 +41,26 @@ class Recognizer:
         self._beside = beside
 
     @classmethod
-    def from_pretrained(cls, model: str | Path = DEFAULT, *, encoder: str | None = None) -> Recognizer:
+    def from_pretrained(cls, model: str | Path = DEFAULT, *, encoder: str | Path | None = None) -> Recognizer:
         """Load a model folder, or a model that comes with the package, by name.
 
+        Args:
+            model: a model folder or a name.
+            encoder: text encoder, where the model's own is no known one: a folder or a Hugging Face id; only what is
+                given here may be downloaded.
+
         Raises:
-            InputError: there is no such model.
+            InputError: there is no such model, or not enough memory for it.
             CheckpointError: its folder is damaged.
         """
+        for what, value in (("a model", model), ("an encoder", encoder or "")):
+            if not isinstance(value, (str, Path)):
+                raise InputError(f"expected {what} as a name or folder, found {type(value).__name__}")
         folder = find_model(model)
         own = folder / ENCODER
-        return cls(Checkpoint.load(folder), name_of(model), encoder, own if is_tuned(own) else None)
+        with enough_memory(f"the model {model}"):
+            checkpoint = Checkpoint.load(folder)
+        return cls(checkpoint, name_of(model), str(encoder) if encoder else None, own if is_tuned(own) else None)
 
     def predict(
         self, conversation: Conversation, features: Mapping[str, Feature] | None = None
@@ -65,16 +77,24 @@ class Recognizer:
                 not fit it.
             IncompatibleError: a feature is not what the model was trained on, or the model can use none of them.
         """
+        if not isinstance(conversation, Conversation):
+            raise InputError(
+                "expected a Conversation, such as read_transcript(path) reads or Conversation(id, utterances) makes, "
+                f"found {type(conversation).__name__}"
+            )
         conversation.check()
         conversation.check_times()
         ids = [u.id for u in conversation]
         given = dict(features or {})
-        for feature in given.values():
+        for name, feature in given.items():
+            if not isinstance(feature, Feature):
+                raise InputError(f"feature {name!r}: expected a Feature, found {type(feature).__name__}")
             feature.check(ids)
         for spec in self.checkpoint.features.get("text", ()):
             if spec.name not in given:
                 given[spec.name] = self._encode(spec, conversation)
-        scores = self.checkpoint.score(self.checkpoint.prepare([conversation], given))
+        with enough_memory(f"the conversation {conversation.id!r}"):
+            scores = self.checkpoint.score(self.checkpoint.prepare([conversation], given), self.name)
         labels, modalities = self.checkpoint.labels, self.checkpoint.modalities
         rows = zip(conversation, scores.probabilities, scores.modality_weights, scores.present, strict=True)
         return ConversationPrediction(

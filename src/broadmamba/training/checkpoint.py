@@ -121,7 +121,8 @@ class Checkpoint:
             InputError: the model gives values that are no numbers.
         """
         scores = score(self.model, prepared, self.modalities)
-        whole = np.isfinite(scores.probabilities).all(axis=1) & np.isfinite(scores.modality_weights).all(axis=1)
+        finite = np.isfinite(np.concatenate([scores.probabilities, scores.modality_weights], axis=1))
+        whole = np.asarray(finite.all(axis=1))
         if not whole.all():
             raise InputError(
                 f"the model {name or self.system} gives no numbers for {int((~whole).sum())} of {len(whole)} "

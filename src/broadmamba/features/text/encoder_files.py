@@ -159,7 +159,9 @@ def load_encoder_files(source: str, *, named_by_file: bool = False) -> EncoderFi
                 )
         tokenizer, model = load_encoder(folder, trusted=True)
         return EncoderFiles(source, known.version, known.licence, known.sha256, known.sha256, tokenizer, model)
-    if _is_folder(source) and not (named_by_file and source.startswith(("//", "\\\\"))):  # of another machine
+    if (
+        source and os.path.isdir(source) and not (named_by_file and source.startswith(("//", "\\\\")))
+    ):  # of another machine
         path = Path(os.path.normpath(Path.cwd() / source))  # a link keeps the name it was given
         return _of_folder(clean_name(path.name), EncoderFolder.open(path))
     if not _HUB_ID.fullmatch(source):
@@ -167,23 +169,35 @@ def load_encoder_files(source: str, *, named_by_file: bool = False) -> EncoderFi
             f"unknown text encoder {source!r:.200}{near(source, list(KNOWN_ENCODERS))}: expected "
             f"{', '.join(KNOWN_ENCODERS)}, a folder, or a Hugging Face id such as FacebookAI/roberta-large"
         )
-    name = clean_name(source.split("/")[1])
     try:
-        return _of_folder(name, EncoderFolder.open(cached_encoder(source)))
+        return _of_folder(_hub_name(source), EncoderFolder.open(cached_encoder(source)))
     except InputError:  # not in the cache, or only a part of it
         if named_by_file:
             raise InputError(
                 f"the text encoder {source} is named by a file and not in the Hugging Face cache, and only what you "
                 f"name is downloaded; if you trust it, run: broadmamba fetch {source}"
             ) from None
-    return _of_folder(name, EncoderFolder.open(download_encoder(source)))
+    return _of_folder(_hub_name(source), EncoderFolder.open(download_encoder(source)))
 
 
-def _is_folder(source: str) -> bool:
-    try:
-        return bool(source) and Path(source).is_dir()
-    except OSError:  # such as a name that is too long
-        return False
+def fetch_hub_encoder(id: str) -> Path:
+    """Put an encoder of the Hugging Face hub into its cache, as the user asks for.
+
+    Returns:
+        The folder in the cache.
+
+    Raises:
+        InputError: the hub cannot be reached, or what it has is no text encoder.
+    """
+    if not _HUB_ID.fullmatch(id):
+        raise InputError(f"expected a Hugging Face id such as FacebookAI/roberta-large, found {id!r:.200}")
+    folder = EncoderFolder.open(download_encoder(id))
+    _of_folder(_hub_name(id), folder)
+    return folder.path
+
+
+def _hub_name(id: str) -> str:
+    return clean_name(id.split("/")[1])
 
 
 def _of_folder(name: str, folder: EncoderFolder) -> EncoderFiles:
