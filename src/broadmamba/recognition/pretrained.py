@@ -30,7 +30,7 @@ def find_model(model: str | Path = DEFAULT) -> Path:
     known = sorted(folder.name for folder in shipped.glob("*") if folder.is_dir())
     if str(model) in known:
         return shipped / str(model)
-    if not os.path.isdir(model):  # of pathlib, one that is too long raises an error of its own
+    if not os.path.isdir(model):  # noqa: PTH112 - pathlib's raises an error of its own for a long name
         raise InputError(
             f"{model!s:.200}: expected a model folder or one of {', '.join(known)}, "
             f"found neither{near(str(model), known)}"

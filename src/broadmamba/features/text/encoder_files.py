@@ -159,9 +159,8 @@ def load_encoder_files(source: str, *, named_by_file: bool = False) -> EncoderFi
                 )
         tokenizer, model = load_encoder(folder, trusted=True)
         return EncoderFiles(source, known.version, known.licence, known.sha256, known.sha256, tokenizer, model)
-    if (
-        source and os.path.isdir(source) and not (named_by_file and source.startswith(("//", "\\\\")))
-    ):  # of another machine
+    other_machine = named_by_file and source.startswith(("//", "\\\\"))
+    if source and os.path.isdir(source) and not other_machine:  # noqa: PTH112 - pathlib's raises for a long name
         path = Path(os.path.normpath(Path.cwd() / source))  # a link keeps the name it was given
         return _of_folder(clean_name(path.name), EncoderFolder.open(path))
     if not _HUB_ID.fullmatch(source):

@@ -27,11 +27,12 @@ FORMAT = "broadmamba-text-encoder"
 VERSION = 1
 _SETTINGS = "encoder.json"
 LEARNT = "adapter.safetensors"
+_MOST_SETTINGS = 2**24  # bytes; a real one has some thousands
 
 
 def is_tuned(source: str | Path) -> bool:
     """Whether this is the folder of a fine-tuned encoder."""
-    return bool(str(source)) and (Path(source) / _SETTINGS).is_file()
+    return bool(str(source)) and os.path.isfile(Path(source) / _SETTINGS)  # noqa: PTH113 - pathlib's raises for long
 
 
 def save_tuned(
@@ -71,7 +72,7 @@ def read_provenance(folder: Path) -> dict[str, Any]:
     Raises:
         InputError: the folder is damaged.
     """
-    settings = read_json(folder / _SETTINGS)
+    settings = read_json(folder / _SETTINGS, _MOST_SETTINGS)
     if not isinstance(settings, dict) or not isinstance(settings.get("provenance"), dict):
         raise InputError(f"{folder / _SETTINGS}: expected the settings of a fine-tuned encoder")
     found: dict[str, Any] = settings["provenance"]
@@ -94,7 +95,7 @@ def load_tuned(folder: str | Path, base: str | None = None) -> tuple[EncoderFile
     """
     folder = Path(os.path.normpath(Path.cwd() / folder))
     try:
-        settings = read_json(folder / _SETTINGS)
+        settings = read_json(folder / _SETTINGS, _MOST_SETTINGS)
         if not isinstance(settings, dict) or (settings.get("format"), settings.get("version")) != (FORMAT, VERSION):
             raise InputError(f"expected format {FORMAT!r} version {VERSION}")
         reading = Reading.from_dict(settings["reading"])
