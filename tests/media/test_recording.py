@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import struct
 from itertools import pairwise
 from pathlib import Path
@@ -439,3 +440,18 @@ def test_the_format_is_told_by_content_and_not_by_name(folder: Path, tmp_path: P
         renamed.write_bytes(made.read_bytes())
         with Recording.open(renamed) as recording:
             assert len(recording.audio()) > 2.9 * SAMPLE_RATE
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs /proc, which lists the threads of a process")
+def test_pictures_leave_no_threads_behind(tmp_path: Path) -> None:
+    path = recordings.write(tmp_path / "x.mp4", pictures=recordings.numbered(10))
+    gc.collect()
+    before = len(list(Path("/proc/self/task").iterdir()))
+    gc.disable()
+    try:
+        for _ in range(3):
+            with Recording.open(path) as recording:
+                assert len(list(recording.frames(np.arange(0, 0.4, 0.04)))) == 10
+        assert len(list(Path("/proc/self/task").iterdir())) <= before + 6  # a decoder has two, until it is collected
+    finally:
+        gc.enable()

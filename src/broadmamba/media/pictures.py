@@ -172,7 +172,8 @@ def upright(picture: VideoFrame, aspect: float) -> NDArray[np.uint8]:
     width = round(picture.width * aspect)
     if not 1 <= width <= MAX_PIXELS // picture.height:
         raise ValueError(f"with pixels {aspect:.3g} wide it would be {width}x{picture.height}")
-    pixels: NDArray[np.uint8] = picture.to_ndarray(format="rgb24", width=width)  # type: ignore[assignment]
+    # in one thread: by itself, each picture has threads of its own, which stay until its memory is collected
+    pixels: NDArray[np.uint8] = picture.to_ndarray(format="rgb24", width=width, threads=1)  # type: ignore[assignment]
     turn: Any = picture.side_data.get("DISPLAYMATRIX")
     if turn is not None and len(matrix := np.frombuffer(bytes(turn), dtype=np.int32)) == 9:
         across, down = int(matrix[0]), int(matrix[4])
