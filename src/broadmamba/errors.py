@@ -6,9 +6,16 @@ and exits with code 2; from Python they are ordinary exceptions with one common 
 
 from __future__ import annotations
 
+_LONGEST = 1000
+
 
 class BroadMambaError(Exception):
     """Base of every error that broadmamba raises on purpose."""
+
+    def __str__(self) -> str:
+        """The message, without its middle where what was found is so long that nobody could read it."""
+        text = super().__str__()
+        return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 300]} … {text[-200:]}"
 
 
 class InputError(BroadMambaError):

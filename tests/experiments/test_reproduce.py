@@ -18,7 +18,6 @@ from workshops import workshop_at
 
 from broadmamba.baselines.systems import SYSTEMS
 from broadmamba.errors import InputError
-from broadmamba.experiments.jobs import read_record
 from broadmamba.experiments.reproduce import reproduce
 from broadmamba.experiments.settings import corpus_settings
 from broadmamba.experiments.workshop import Workshop
@@ -167,7 +166,7 @@ def test_costs_are_measured_once_for_every_system(workshop: Workshop) -> None:
         "bc-LSTM", "DialogueRNN", "RGAT", "DialogueGCN", "LR-GCN", "DER-GCN", "Broad Mamba"
     }  # fmt: skip
     (path,) = (workshop.out / "records" / "tiny").glob("costs-*.json")
-    assert all(row["flops"] > 0 and row["peak_memory"] >= 0 for row in read_record(path)["rows"].values())
+    assert all(row["flops"] > 0 and row["peak_memory"] >= 0 for row in read_json(path)["rows"].values())
     text = page.read_text()
     reproduce("table2", workshop)
     assert page.read_text() == text

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
 from broadmamba.data.corpus import Corpus
+from broadmamba.errors import InputError
 from broadmamba.evaluation.significance import holm, paired_bootstrap, paired_t_test
 from broadmamba.experiments.facts import CorpusFacts
-from broadmamba.experiments.jobs import Job, run_job
+from broadmamba.experiments.jobs import Job, run_job, write_record
+from broadmamba.experiments.records import read_run
 from broadmamba.experiments.results import RowResults, Spread, compare_with, weighted_f1
 from broadmamba.experiments.studies import Row
 from corpora import tiny_config
@@ -54,3 +58,25 @@ def test_the_spread_is_of_the_sample() -> None:
         3,
     )
     assert Spread.of([0.4]) == Spread(0.4, 0.0, 1)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda run: run["test"].pop("f1"), r"at test\.f1"),
+        (lambda run: run["test"]["f1"].pop("glad"), r"at test\.f1\.glad"),
+        (lambda run: run.update(parameters="many"), "at parameters"),
+        (lambda run: run["history"][0].update(watched={}), r"at history\[0\]\.watched\.test_weighted_f1"),
+        (lambda run: run["counts"]["right"].pop(), "expected 3 classes and 9 conversations, found others"),
+        (lambda run: run["predictions"].__setitem__(0, "0z"), "expected 3 classes and 9 conversations, found others"),
+    ],
+)
+def test_a_damaged_record_is_refused(tmp_path, corpus, facts, damage, said):
+    run = run_job(Job("tiny", tiny_config(epochs=1), 0), corpus, facts)
+    path = tmp_path / "run.json"
+    write_record(path, run)
+    assert read_run(path, facts.labels, len(facts.support)) == json.loads(json.dumps(run))
+    damage(run)
+    write_record(path, run)
+    with pytest.raises(InputError, match=said):
+        read_run(path, facts.labels, len(facts.support))

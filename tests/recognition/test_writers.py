@@ -86,6 +86,27 @@ def test_jsonl_reads_back_as_it_was(prediction):
         assert row["modality_weights"] == pytest.approx(item.modality_weights, abs=1e-6)
 
 
+@pytest.mark.parametrize("name", ["talk.jsonl", "talk.json", "talk"])
+@pytest.mark.parametrize("format", ["jsonl", "csv"])
+def test_a_single_utterance_is_a_transcript_again(tmp_path, name, format):
+    found = prediction()
+    path = tmp_path / (name if format == "jsonl" else "talk.csv")
+    path.write_text(render(found, format))
+    (utterance,) = read_transcript(path)
+    assert utterance == found.utterances[0].utterance
+
+
+@pytest.mark.parametrize("format", ["jsonl", "csv"])
+@pytest.mark.parametrize("text", ["so\\\\n", "a\\\tb", 'a "b\\', '"', "ok"])
+def test_seconds_and_backslashes_are_what_they_were(tmp_path, format, text):
+    item = UtterancePrediction(Utterance("a", text, "Ann", 100.0, 900.0), "joy", 1.0, {"joy": 1.0}, {}, ())
+    path = tmp_path / f"talk.{format}"
+    path.write_text(render(ConversationPrediction("talk", (item,), "m"), format))
+    (utterance,) = read_transcript(path)
+    assert (utterance.start, utterance.end) == (100, 900)
+    assert utterance.text.split() == text.split()
+
+
 @settings(max_examples=100, deadline=None)
 @given(predictions())
 def test_csv_reads_back_as_it_was_and_holds_no_formula(prediction):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import statistics
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,28 @@ def test_the_environment_is_recorded(runs: Path) -> None:
     assert found["torch"] == torch.__version__
     assert found["numpy"] == version("numpy") and found["broadmamba"] == version("broadmamba")
     assert found["threads"] == torch.get_num_threads()
+
+
+@pytest.mark.parametrize(
+    ("damage", "place"),
+    [
+        (lambda results: results["dev"].update(weighted_f1="high"), r"dev\.weighted_f1"),
+        (lambda results: results["test"]["f1"].popitem(), r"test\.f1\.upset"),
+        (lambda results: results["test"].pop("subsets"), r"test\.subsets"),
+        (lambda results: results.pop("dev"), "dev"),
+    ],
+)
+def test_damaged_results_are_not_summarised(
+    runs: Path, tmp_path: Path, damage: Callable[[dict[str, Any]], object], place: str
+) -> None:
+    for seed in (0, 1):
+        results = read(runs / f"seed-{seed}" / "results.json")
+        if seed:
+            damage(results)
+        (tmp_path / f"seed-{seed}").mkdir()
+        (tmp_path / f"seed-{seed}" / "results.json").write_text(json.dumps(results))
+    with pytest.raises(InputError, match=rf"seed-1/results\.json: is damaged or of another version at {place};"):
+        summarise(tmp_path)
 
 
 def test_a_run_folder_that_is_none(tmp_path: Path) -> None:

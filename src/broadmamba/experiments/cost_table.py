@@ -10,9 +10,11 @@ from typing import Any
 
 from broadmamba.experiments import pages
 from broadmamba.experiments.costs import measure_costs, middle
-from broadmamba.experiments.jobs import Job, read_record, record_path, write_record
+from broadmamba.experiments.jobs import Job, record_path, write_record
+from broadmamba.experiments.records import COSTS
 from broadmamba.experiments.studies import Study
 from broadmamba.experiments.workshop import Workshop
+from broadmamba.shapes import read_shaped
 from broadmamba.storage import csv_text, write_text
 
 
@@ -29,7 +31,7 @@ def make_costs(study: Study, workshop: Workshop) -> list[Path]:
             if corpus not in workshop.corpora:
                 continue
             write_record(path, measure_costs(workshop.corpora[corpus], configs, workshop.say))
-        record = read_record(path)
+        record = read_shaped(path, COSTS)
         parts.append(_cost_table(study, corpus, record))
         for name, row in record["rows"].items():
             for what in ("pass_seconds", "epoch_seconds"):

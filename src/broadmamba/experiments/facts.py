@@ -13,7 +13,9 @@ import numpy as np
 from broadmamba.data.corpus import Corpus
 from broadmamba.data.identity import conversations_sha256, feature_sha256
 from broadmamba.errors import InputError
-from broadmamba.storage import read_json, write_text
+from broadmamba.experiments.records import FACTS
+from broadmamba.shapes import read_shaped
+from broadmamba.storage import write_text
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,5 @@ class CorpusFacts:
             InputError: there is no such file, or it is damaged.
         """
         path = folder / f"{name}.json"
-        values: Any = read_json(path)
-        try:
-            return cls(**{**values, "labels": tuple(values["labels"])})
-        except (TypeError, KeyError):
-            raise InputError(f"{path}: expected the facts of a corpus, found something else") from None
+        values = read_shaped(path, FACTS)
+        return cls(**{name: values[name] for name in FACTS} | {"labels": tuple(values["labels"])})

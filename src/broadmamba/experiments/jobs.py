@@ -18,7 +18,7 @@ from broadmamba.data.corpus import Corpus
 from broadmamba.errors import InputError
 from broadmamba.evaluation.metrics import measure
 from broadmamba.experiments.facts import CorpusFacts
-from broadmamba.storage import read_json, write_text
+from broadmamba.storage import write_text
 from broadmamba.training.checkpoint import Checkpoint
 from broadmamba.training.config import TrainingConfig
 from broadmamba.training.environment import environment
@@ -77,12 +77,6 @@ class Job:
 def record_path(out: Path, corpus: str, key: str) -> Path:
     """Where the record of a job stands."""
     return out / "records" / corpus / f"{key}.json"
-
-
-def read_record(path: Path) -> dict[str, Any]:
-    """A record as `run_job` made it."""
-    record: dict[str, Any] = read_json(path)
-    return record
 
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:

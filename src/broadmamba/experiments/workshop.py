@@ -11,8 +11,9 @@ from broadmamba.data.corpus import Corpus
 from broadmamba.errors import InputError
 from broadmamba.evaluation.leaks import refuse_leaks
 from broadmamba.experiments.facts import CorpusFacts
-from broadmamba.experiments.jobs import Job, Progress, read_record, record_path
+from broadmamba.experiments.jobs import Job, Progress, record_path
 from broadmamba.experiments.pool import run_jobs
+from broadmamba.experiments.records import read_run
 from broadmamba.experiments.results import RowResults
 from broadmamba.experiments.settings import corpus_settings
 from broadmamba.experiments.studies import Row, Study, load_study, studies
@@ -133,7 +134,7 @@ def _run(study: Study, workshop: Workshop, facts: Mapping[str, CorpusFacts]) -> 
 def records_of(jobs: Sequence[Job], facts: CorpusFacts, out: Path) -> list[dict[str, Any]]:
     """The records that there are of some jobs on a corpus."""
     paths = [record_path(out, job.corpus, job.key(facts)) for job in jobs]
-    return [read_record(path) for path in paths if path.is_file()]
+    return [read_run(path, facts.labels, len(facts.support)) for path in paths if path.is_file()]
 
 
 def study_runs(study: Study, workshop: Workshop) -> tuple[dict[str, CorpusFacts], Results]:

@@ -22,6 +22,7 @@ from typing import Any
 from broadmamba.data.corpus import Corpus
 from broadmamba.data.identity import conversations_sha256, feature_sha256
 from broadmamba.errors import BroadMambaError, InputError
+from broadmamba.shapes import ANY, read_shaped, shape_of
 from broadmamba.storage import exclusive, read_json, write_json, write_jsonl
 from broadmamba.training.checkpoint import Checkpoint
 from broadmamba.training.config import TrainingConfig
@@ -119,19 +120,32 @@ def summarise(out: Path | str) -> dict[str, Any]:
     """Mean and standard deviation (n − 1) over the finished seeds of a run folder.
 
     Raises:
-        InputError: no seed is finished.
+        InputError: no seed is finished, or the results of one are damaged.
     """
     out = Path(out)
     folders = {path.parent.name.removeprefix("seed-"): path for path in out.glob("seed-*/results.json")}
-    results = {int(seed): read_json(path) for seed, path in folders.items() if seed.isdecimal()}
-    if not results:
+    paths = {int(seed): folders[seed] for seed in folders if seed.isdecimal()}
+    if not paths:
         raise InputError(f"{out}: expected finished seeds (seed-*/results.json), found none")
+    results = _read_results(dict(sorted(paths.items())))
     by_split: dict[str, Any] = {}
     for split in ("dev", "test"):
         values = [results[seed][split] for seed in sorted(results) if split in results[seed]]
         if values:
             by_split[split] = _spread(values)
     return {"seeds": sorted(results), **by_split, "selection": SELECTION}
+
+
+_FIGURES = ("weighted_f1", "accuracy", "macro_f1", "uar", "ece", "ece_before_calibration")
+_REPORT = {**dict.fromkeys(_FIGURES, float), "f1": {ANY: float}}
+
+
+def _read_results(paths: Mapping[int, Path]) -> dict[int, dict[str, Any]]:
+    """Seed → its results, each with the figures that the first one has; test has the classes and subsets of dev."""
+    first = read_shaped(next(iter(paths.values())), {"dev": _REPORT, "test": (_REPORT, None)})
+    common = {key: first["dev"][key] for key in ("f1", "subsets") if key in first["dev"]}
+    shape: dict[str, Any] = {s: shape_of({**first[s], **common}) for s in ("dev", "test") if s in first}
+    return {seed: read_shaped(path, shape) for seed, path in paths.items()}
 
 
 def _train_seed(

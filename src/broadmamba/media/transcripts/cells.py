@@ -55,12 +55,12 @@ def split_cells(
     escaped = _ESCAPED_QUOTE.sub(rf"\1{_QUOTE}", text)
     if escaped != text:
         try:
-            lines = _quoted(source, escaped, first, delimiter)
+            lines = quoted_cells(source, escaped, first, delimiter)
         except InputError:
             lines = []
         if _even(lines) and _swallowed(lines, delimiter, is_row) is None:
             return [Line(number, [cell.replace(_QUOTE, '"') for cell in cells]) for number, cells in lines]
-    lines = _quoted(source, text, first, delimiter)
+    lines = quoted_cells(source, text, first, delimiter)
     swallowing = _swallowed(lines, delimiter, is_row)
     if swallowing is not None:
         raise InputError(
@@ -98,7 +98,12 @@ def _unescaped_breaks(text: str, first: int, delimiter: str) -> list[Line]:
     return lines
 
 
-def _quoted(source: Source, text: str, first: int, delimiter: str) -> list[Line]:
+def quoted_cells(source: Source, text: str, first: int, delimiter: str) -> list[Line]:
+    """The rows of a table whose quotation marks enclose cells and whose backslashes are text, as RFC 4180 has it.
+
+    Raises:
+        InputError: quotes do not close, or only before other text; the message names the line.
+    """
     # strict: otherwise a quote that never closes swallows the rest of the file into one utterance
     reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
     lines: list[Line] = []

@@ -60,6 +60,11 @@ def _find(plain: Mapping[str, str], field: str, aliases: Iterable[str]) -> Colum
     return None
 
 
+def is_own(names: Iterable[str]) -> bool:
+    """Whether names are those that `predict` writes: nothing of such a table has to be guessed."""
+    return {"utterance", "label", "probability", "model"} <= set(names)
+
+
 def is_unknown(value: object) -> bool:
     """Whether a time is what programs write where they know none: nothing, `NaN`, `null`, `NA` and the like."""
     return value is None or (isinstance(value, str) and value.strip().lower() in _UNKNOWN)

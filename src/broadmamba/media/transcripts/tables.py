@@ -11,13 +11,14 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from broadmamba.errors import InputError
-from broadmamba.media.transcripts.cells import Line, split_cells, unescape
+from broadmamba.media.transcripts.cells import Line, quoted_cells, split_cells, unescape
 from broadmamba.media.transcripts.columns import (
     FIELD_NAMES,
     Column,
     are_milliseconds,
     find_columns,
     find_fields,
+    is_own,
     is_unknown,
 )
 from broadmamba.media.transcripts.rows import (
@@ -101,12 +102,14 @@ def csv_rows(source: Source) -> Iterator[Row]:
     def is_row(cells: Sequence[str]) -> bool:
         return len(cells) >= len(names) and bool(times) and all(_is_time(cells[column]) for column in times)
 
-    header, *lines = unescape(split_cells(source, text, first, delimiter, is_row)) or [Line(first, [])]
+    own = is_own(names)
+    found = quoted_cells(source, text, first, delimiter) if own else split_cells(source, text, first, delimiter, is_row)
+    header, *lines = (found if own else unescape(found)) or [Line(first, [])]
     columns = find_columns(header.cells)
     if "text" not in columns:
-        found = listed(header.cells)
         raise InputError(
-            f"{source.where(header.number)}: expected a header with a column {_either('text')}, found {found}"
+            f"{source.where(header.number)}: expected a header with a column {_either('text')}, "
+            f"found {listed(header.cells)}"
         )
     return _rows(source, _records(source, header.cells, lines, columns))
 
@@ -159,7 +162,11 @@ def _either(field: str) -> str:
 def _rows(source: Source, records: Iterator[_Record]) -> Iterator[Row]:
     # one more than a conversation may have, so that too many are told where they are counted
     kept = list(islice(records, MOST_UTTERANCES + 1))
-    unnamed = [record for record in kept if not any(column.a_second for column in record.columns.values())]
+    unnamed = [
+        record
+        for record in kept
+        if not is_own(record.values) and not any(column.a_second for column in record.columns.values())
+    ]
     milliseconds = are_milliseconds(
         (str(record.get("text")), record.get("start"), record.get("end")) for record in unnamed
     )

@@ -160,7 +160,7 @@ def _is_own(value: dict[str, Any]) -> bool:
 
 def _is_line(source: Source, value: dict[str, Any]) -> bool:
     """Whether one object alone is an utterance: a text that nothing else is known of could be a whole recording."""
-    if any(isinstance(part, dict) or (isinstance(part, list) and _begins_with_object(part)) for part in value.values()):
+    if any(_is_structure(part) for part in value.values()):
         return False
     fields = find_fields(list(value))
     return source.path.suffix.lower() in _LINES or (
@@ -168,9 +168,11 @@ def _is_line(source: Source, value: dict[str, Any]) -> bool:
     )
 
 
-def _begins_with_object(values: list[Any]) -> bool:
-    """Whether a list begins with an object."""
-    return bool(values) and isinstance(values[0], dict)
+def _is_structure(part: object) -> bool:
+    """Whether a part of an object could hold utterances; what `predict` writes has objects of numbers."""
+    if isinstance(part, dict):
+        return not all(isinstance(number, (int, float)) for number in part.values())
+    return isinstance(part, list) and bool(part) and isinstance(part[0], dict)
 
 
 def _unwrapped(value: Any) -> Iterator[Any]:

@@ -1,0 +1,61 @@
+"""Files that were written earlier, checked by their shape when they are read: time and people change files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from broadmamba.errors import InputError
+from broadmamba.storage import read_json
+
+ANY = "any"
+"""A key of a shape that stands for every key there is."""
+
+_LARGEST = 1e100  # of a number, so that means and squares of several are finite
+
+
+def read_shaped(path: Path, shape: Mapping[str, Any]) -> dict[str, Any]:
+    """Read a JSON file that was kept earlier.
+
+    Args:
+        path: of the file.
+        shape: a type, None, `[shape]` for a list of at least one, `(shape, shape)` for one of them, or keys with the
+            shapes of their values, which all must be there; `ANY` stands for every key. `float` takes whole numbers
+            too, no number is NaN or above 1e100, `object` takes anything.
+
+    Raises:
+        InputError: it is missing, no JSON, or of another shape; the message names the place.
+    """
+    found: dict[str, Any] = read_json(path)
+    if (place := _misfit(found, shape)) is not None:
+        raise InputError(f"{path}: is damaged or of another version at {place or 'its top'}; remove it to make it anew")
+    return found
+
+
+def shape_of(value: object) -> Any:
+    """The shape of other files like this one: the same keys, numbers where it has numbers, and otherwise anything."""
+    if isinstance(value, dict):
+        return {key: shape_of(part) for key, part in value.items()}
+    return float if isinstance(value, (int, float)) and not isinstance(value, bool) else object
+
+
+def _misfit(value: Any, shape: Any, place: str = "") -> str | None:
+    """Where a value is of another shape, or None."""
+    if isinstance(shape, Mapping):
+        if not isinstance(value, dict):
+            return place
+        wanted = {**(dict.fromkeys(value, shape[ANY]) if ANY in shape else {}), **shape}
+        parts = [(value.get(key), of, f"{place}.{key}" if place else key) for key, of in wanted.items() if key != ANY]
+    elif isinstance(shape, list):
+        if not isinstance(value, list) or not value:
+            return place
+        parts = [(item, shape[0], f"{place}[{number}]") for number, item in enumerate(value)]
+    elif isinstance(shape, tuple):
+        return None if any(_misfit(value, one) is None for one in shape) else place
+    elif shape in (int, float):
+        kinds = (int,) if shape is int else (int, float)
+        return None if type(value) in kinds and abs(value) <= _LARGEST else place  # NaN is not below it
+    else:
+        return None if shape is object or type(value) is shape or (shape is None and value is None) else place
+    return next((found for part in parts if (found := _misfit(*part)) is not None), None)
