@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import struct
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.signal import correlate, resample_poly
 
-from broadmamba.errors import InputError
+from broadmamba.errors import InputError, PassingError
 from broadmamba.media.container import sniff
 from broadmamba.media.recording import SAMPLE_RATE, Recording
 
@@ -455,3 +456,47 @@ def test_pictures_leave_no_threads_behind(tmp_path: Path) -> None:
         assert len(list(Path("/proc/self/task").iterdir())) <= before + 6  # a decoder has two, until it is collected
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("kind", ["wav", "mkv"])
+def test_a_file_that_is_made_shorter_while_it_is_read(tmp_path: Path, kind: str) -> None:
+    path = recordings.write(tmp_path / f"talk.{kind}", recordings.chirps(40, 48_000))
+    with Recording.open(path) as recording:
+        first = recording.audio(0, 1)
+        os.truncate(path, path.stat().st_size // 2)
+        with pytest.raises(PassingError, match=rf"talk\.{kind}: the file was made shorter while it was read"):
+            recording.audio(38, 39)
+        assert np.array_equal(recording.audio(0, 1), first)  # what was read is still there
+
+
+def test_a_single_sample_and_no_picture(tmp_path: Path) -> None:
+    one = recordings.write(tmp_path / "one.wav", np.full(1, 0.5, np.float32), rate=16_000)
+    with Recording.open(one) as recording:
+        assert recording.audio() == pytest.approx([0.5], abs=1e-4)
+    two = recordings.write(tmp_path / "two.wav", np.full((1, 2), 0.5, np.float32), rate=16_000)
+    with Recording.open(two) as recording:
+        assert recording.audio() == pytest.approx([0.5], abs=1e-4)
+    empty = tmp_path / "empty.mkv"
+    with av.open(str(empty), "w", format="matroska") as container:
+        video = container.add_stream("libx264", rate=25, width=64, height=64)
+        video.pix_fmt = "yuv420p"
+        container.start_encoding()
+    with pytest.raises(InputError, match=r"empty\.mkv: (nothing in it can be decoded|opening it as matroska failed)"):
+        Recording.open(empty)
+
+
+@pytest.mark.parametrize("name", ["a:b.wav", "-x.wav", "line\nbreak.wav", "http:x.wav", "caf\udce9.wav", "100%d.wav"])
+def test_any_name_of_a_file_will_do(tmp_path: Path, name: str) -> None:
+    made = recordings.write(tmp_path / "made.wav", recordings.tone(1, 16_000), rate=16_000)
+    made.rename(tmp_path / name)
+    with Recording.open(tmp_path / name) as recording:
+        assert len(recording.audio()) == 16_000
+
+
+def test_a_link_to_nothing_and_a_pipe_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "link.wav").symlink_to(tmp_path / "nowhere.wav")
+    with pytest.raises(InputError, match=r"link\.wav: there is no such file; it is a link to what is not there"):
+        Recording.open(tmp_path / "link.wav")
+    os.mkfifo(tmp_path / "pipe.wav")
+    with pytest.raises(InputError, match=r"pipe\.wav: expected a file, found a special file"):
+        Recording.open(tmp_path / "pipe.wav")

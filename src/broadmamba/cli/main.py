@@ -61,10 +61,12 @@ def run() -> None:
     """Run the command line; an error that is no bug is one sentence on standard error and exit code 2."""
     prepare_streams()
     gather_caches()
-    logging.getLogger("broadmamba").addHandler(_Notices(logging.WARNING))
+    notices = _Notices(logging.WARNING)
+    logging.getLogger("broadmamba").addHandler(notices)
     try:
         code = _run()
     finally:
+        logging.getLogger("broadmamba").removeHandler(notices)
         finish_streams()
     sys.exit(code)
 
