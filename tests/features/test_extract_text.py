@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 from tiny_encoders import WORDS
 
 from broadmamba.data.conversation import Conversation, LabelSet, Utterance
-from broadmamba.data.corpus import Corpus
+from broadmamba.data.corpus import Corpus, Feature
 from broadmamba.errors import InputError
 from broadmamba.features.extract_text import PART_SIZE, extract_text
 from broadmamba.features.text.encoder import TextEncoder
@@ -171,3 +174,42 @@ def test_token_ids_stand_in_the_corpus_as_they_are(tmp_path: Path, tiny_encoder:
     assert feature.values[:, :3].tolist() == [[4, 7, 1], [1, 1, 1], [5, 1, 1], [4, 7, 1]]
     assert (feature.values[:, 3:] == 1).all()
     assert told[-1] == (3, 3)
+
+
+def spoilt(folder: Path, tiny_encoder: Build, words: slice | int) -> TextEncoder:
+    """The tiny encoder with values that are no numbers for some words."""
+    shutil.copytree(tiny_encoder("bert"), folder)
+    weights = dict(load_file(folder / "model.safetensors"))
+    table = weights["embeddings.word_embeddings.weight"].copy()
+    table[words] = np.inf
+    save_file({**weights, "embeddings.word_embeddings.weight": table}, folder / "model.safetensors")
+    return TextEncoder.load(str(folder))
+
+
+def test_utterances_that_get_no_numbers_are_missing_and_counted(
+    tmp_path: Path, tiny_encoder: Build, caplog: pytest.LogCaptureFixture
+) -> None:
+    encoder = spoilt(tmp_path / "spoilt", tiny_encoder, 4 + 7)
+    extract_text(make_corpus(tmp_path / "corpus", ["w1", "w7 w2", "", "w7", "w3"]), encoder)
+    feature = Corpus.open(tmp_path / "corpus").features["spoilt"]
+    assert feature.missing().tolist() == [False, True, False, True, False]
+    assert ["no numbers for 2 of 5 utterances" in record.getMessage() for record in caplog.records] == [True]
+
+
+def test_an_encoder_that_gives_no_numbers_leaves_nothing(tmp_path: Path, tiny_encoder: Build) -> None:
+    encoder = spoilt(tmp_path / "spoilt", tiny_encoder, slice(None))
+    corpus = make_corpus(tmp_path / "corpus", ["w1", "w2"])
+    before = files(tmp_path / "corpus")
+    with pytest.raises(InputError, match="no numbers for 2 of 2 utterances"):
+        extract_text(corpus, encoder)
+    assert files(tmp_path / "corpus") == before and not Corpus.open(tmp_path / "corpus").features
+
+
+def test_a_feature_of_an_earlier_version_is_to_be_made_again(tmp_path: Path, encoder: TextEncoder) -> None:
+    corpus = make_corpus(tmp_path / "corpus", ["w1", "w2"])
+    values = np.zeros((2, encoder.spec.width), np.float32)
+    corpus.add_feature(Feature(replace(encoder.spec, sha256=encoder.weights), values))
+    with pytest.raises(InputError, match=r"of an earlier version, when.*weights alone; extract it again"):
+        extract_text(Corpus.open(tmp_path / "corpus"), encoder)
+    extended = extract_text(Corpus.open(tmp_path / "corpus"), encoder.named("again"))
+    assert sorted(extended.features) == ["again", "bert"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import json
+import shutil
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -166,10 +167,13 @@ def test_no_samples() -> None:
 
 
 def test_folders_that_are_no_model(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"found no config\.json and no model\.bin and no tokenizer\.json"):
+    with pytest.raises(InputError, match=r"found no config\.json and no model\.bin and no tokenizer\.json and no voc"):
         SpeechRecognizer.load(str(tmp_path))
     for name in ("config.json", "model.bin", "tokenizer.json"):
         (tmp_path / name).write_text("{}")
+    with pytest.raises(InputError, match=r"found no vocabulary\.json$"):
+        SpeechRecognizer.load(str(tmp_path))
+    (tmp_path / "vocabulary.txt").write_text("a\n")
     with pytest.raises(InputError, match="cannot be loaded as a Whisper model"):
         SpeechRecognizer.load(str(tmp_path))
     with pytest.raises(InputError, match="found a file"):
@@ -178,15 +182,30 @@ def test_folders_that_are_no_model(tmp_path: Path) -> None:
         SpeechRecognizer.load("bsae.en")
 
 
+@pytest.mark.parametrize("share", [0.0, 0.0001, 0.5, 0.999])
+def test_a_model_that_was_cut_is_refused(tmp_path: Path, share: float) -> None:
+    folder = shutil.copytree(speech_model(), tmp_path / "model")
+    with (folder / "model.bin").open("r+b") as file:
+        file.truncate(int(share * (folder / "model.bin").stat().st_size))
+    with pytest.raises(InputError, match="cannot be loaded as a Whisper model") as caught:
+        SpeechRecognizer.load(str(folder), threads=1)
+    assert "\n" not in str(caught.value)
+
+
 def test_folder_needs_no_network(no_network: list[object]) -> None:
     SpeechRecognizer.load(str(speech_model()), threads=1)
     assert no_network == []
 
 
-def test_name_without_a_network(no_network: list[object], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_name_without_a_network(
+    no_network: list[object], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(InputError, match=r"tiny\.en: cannot be loaded"):
         SpeechRecognizer.load("tiny.en")
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("broadmamba")] == [
+        "the speech model tiny.en is not in the cache: it is downloaded from Hugging Face"
+    ]
 
 
 def test_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:

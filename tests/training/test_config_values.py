@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from broadmamba.baselines.systems import build
 from broadmamba.errors import InputError
 from broadmamba.training.config import TrainingConfig
 
@@ -58,3 +60,33 @@ def test_a_closed_form_needs_a_ridge() -> None:
     assert TrainingConfig.from_dict({"loss": {"ridge": 0}}).loss.ridge == 0
     with pytest.raises(InputError, match="ridge: expected a number above 0 where refit is on"):
         TrainingConfig.from_dict({"refit": True, "loss": {"ridge": 0}})
+
+
+@pytest.mark.parametrize(
+    ("system", "settings"),
+    [
+        ("broadmamba", {"depth": 10**9}),
+        ("broadmamba", {"depth": 257}),
+        ("broadmamba", {"d_state": 10**12}),
+        ("broadmamba", {"n": 8193}),
+        ("broadmamba", {"dt_max": float("inf")}),
+        ("a-dmn", {"episodes": 10**9}),
+        ("rgat", {"layers": 10**9}),
+        ("m3net", {"hypergraph_layers": 10**9}),
+        ("sdt", {"hidden": 10**9, "heads": 1}),
+        ("compm", {"rank": 10**9}),
+    ],
+)
+def test_settings_without_end_are_refused_with_their_limit(system: str, settings: dict[str, object]) -> None:
+    name = next(iter(settings))
+    with pytest.raises(InputError, match=f"^{name}: expected (at most (256|8192)|a number), found"):
+        TrainingConfig.from_dict({"system": system, "model": settings})
+
+
+@pytest.mark.parametrize("settings", [{"n": 8000, "d_z": 8000}, {"d_model": 8192, "d_h": 8192, "m": 8192}])
+def test_a_model_of_more_than_two_gigabytes_is_not_made(settings: dict[str, int]) -> None:
+    started = time.process_time()
+    with pytest.raises(InputError, match=r"more than 536870912 numbers|not enough memory"):
+        build("broadmamba", {"widths": {"text": 8}, "classes": 3, **settings})
+    assert time.process_time() - started < 2
+    build("broadmamba", {"widths": {"text": 8}, "classes": 3})  # the count is for one model alone

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file, save_file
 from tiny_encoders import build_encoder
 from torch import nn
 
@@ -259,6 +260,55 @@ def damage(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], objec
         write_json(folder / "encoder.json", settings)
 
     return apply
+
+
+def adapter(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], object]:
+    def apply(folder: Path) -> None:
+        arrays = dict(load_file(folder / "adapter.safetensors"))
+        change(arrays)
+        save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, folder / "adapter.safetensors")
+
+    return apply
+
+
+def each(change: Callable[[Any], Any]) -> Callable[[Path], object]:
+    return adapter(lambda arrays: arrays.update({name: change(values) for name, values in arrays.items()}))
+
+
+def brain_float(folder: Path) -> None:
+    """The adapter in a type that NumPy lacks."""
+    import safetensors.torch as stored
+
+    arrays = stored.load_file(folder / "adapter.safetensors")
+    stored.save_file({name: values.bfloat16() for name, values in arrays.items()}, folder / "adapter.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        *((each(lambda a, kind=kind: a.astype(kind)), "expected float32") for kind in ("f2", "f8", "i4", "?")),
+        (brain_float, "is BF16, expected one of"),
+        (each(lambda a: a[:1]), "expected a product"),
+        (each(lambda a: a[None]), "expected a product"),
+        (each(lambda a: a.sum()), "expected a product"),
+        (each(lambda a: a * 0 + np.float32(3e38)), "too large"),
+        (each(lambda a: a * np.float32("nan")), "no numbers"),
+        (adapter(lambda arrays: arrays.pop(next(iter(arrays)))), "expected an A and a B"),
+        (adapter(lambda arrays: arrays.clear()), "found none"),
+        (
+            adapter(lambda it: it.update({f"other.{part}": np.ones((1, 1), np.float32) for part in "AB"})),
+            "the encoder has no layer other",
+        ),
+    ],
+)
+def test_an_adapter_that_does_not_fit_is_refused(
+    tuned: Path, tmp_path: Path, change: Callable[[Path], object], message: str
+) -> None:
+    folder = shutil.copytree(tuned, tmp_path / "changed")
+    change(folder)
+    with pytest.raises(InputError, match=message) as caught:
+        TextEncoder.load(str(folder))
+    assert str(folder) in str(caught.value) and "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ interrupted goes on after the last stored block with the very same result.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +20,8 @@ from broadmamba.data.conversation import near
 from broadmamba.errors import InputError, MissingExtraError
 from broadmamba.media.recording import SAMPLE_RATE, Recording
 
+_log = logging.getLogger(__name__)
+
 Span = tuple[float, float]
 """Start and end in seconds."""
 Array = NDArray[np.float32]
@@ -29,6 +32,7 @@ _PADDING = 0.1  # seconds that the voice detector's stretches grow at either end
 _CONTEXT = 0.4  # seconds of silence that Whisper hears around speech; longer silences make it invent words
 _QUIET = 0.05  # seconds over which the quietest moment is sought
 _MODEL_FILES = ("config.json", "model.bin", "tokenizer.json")
+_VOCABULARIES = ("vocabulary.json", "vocabulary.txt")  # one of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +141,8 @@ class SpeechRecognizer:
             )
         reason = ""
         for attempt in attempts:
+            if not attempt["local_files_only"]:
+                _log.warning("the speech model %s is not in the cache: it is downloaded from Hugging Face", model)
             try:
                 return cls(model, WhisperModel(model, **options, **attempt))
             except Exception as error:  # of CTranslate2, the tokenizer, the hub or its HTTP library
@@ -231,6 +237,8 @@ def _check_folder(folder: Path) -> None:
     if not folder.is_dir():
         raise InputError(f"{folder}: expected the folder of a Whisper model in CTranslate2's format, found a file")
     missing = [name for name in _MODEL_FILES if not (folder / name).is_file()]
+    if not any((folder / name).is_file() for name in _VOCABULARIES):
+        missing.append(_VOCABULARIES[0])
     if missing:
         found = f"found no {' and no '.join(missing)}"
         raise InputError(f"{folder}: expected the folder of a Whisper model in CTranslate2's format, {found}")
