@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from broadmamba.errors import InputError
+from broadmamba.media.transcripts.contents import binary_kind
 from broadmamba.media.transcripts.encodings import guess, is_known, is_surely_utf8, mended, unmarked
 from broadmamba.media.transcripts.opening import read_content
 
@@ -48,6 +49,9 @@ def read_lines(path: Path, encoding: str | None = None) -> str:
     content = read_content(path)
     if content.startswith(_BINARY_PRAAT):
         raise InputError(f"{path}: expected a TextGrid saved as a text file, found one of Praat's binary files")
+    kind = binary_kind(content)
+    if kind:
+        raise InputError(f"{path}: expected text, found {kind}")
     text = _decode(path, content, encoding)
     control = _CONTROL.search(text)
     if control:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from broadmamba.data.conversation import Conversation
 from broadmamba.errors import InputError
+from broadmamba.media.transcripts.contents import markup_kind
 from broadmamba.media.transcripts.cues import has_timing, srt_rows, webvtt_rows
 from broadmamba.media.transcripts.decoding import read_lines
 from broadmamba.media.transcripts.eaf import eaf_rows, is_eaf
@@ -121,6 +122,10 @@ def _find_reader(source: Source) -> _Reader:
     content = source.text.lstrip()
     named = _BY_SUFFIX.get(suffix)
     found = _reader_of_content(content)
+    kind = markup_kind(content) if found is None and named not in _STRICT else None
+    if kind:
+        told = kind if named or is_stream(source.path) else f"a {suffix} file that is none of them ({kind})"
+        raise InputError(f"{source.path}: expected a transcript as {_KNOWN}, found {told}")
     if found is None and named not in (*_STRICT, ctm_rows, rttm_rows):
         found = _reader_of_table(source)
     if found is not None:
