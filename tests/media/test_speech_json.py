@@ -59,6 +59,7 @@ def test_chunks_of_transformers_and_the_speakers_of_insanely_fast_whisper(read):
         ("SPEAKER_00", "We won.", 0, 0.5),
         ("SPEAKER_01", "Who did?", 1, 1.5),
     ]
+    assert read({"speakers": turns, "text": TEXT}) == read({"speakers": turns, "chunks": CHUNKS})
     assert len(read({"speakers": [], "chunks": CHUNKS})) == len(read([{"chunks": CHUNKS}])) == len(read(CHUNKS)) == 2
     assert read("\n".join(map(json.dumps, CHUNKS)), "talk.jsonl") == read(CHUNKS)
 

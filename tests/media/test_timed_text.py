@@ -89,6 +89,11 @@ def test_starts_and_ends(read, content, name):
     assert read(content, name) == [(None, "We won at 10:30.", 62.0, 64.5), (None, "Who did?", 65.0, 66.0)]
 
 
+def test_paragraphs_of_f4_end_with_a_time(read):
+    content = "I: Who won? #00:00:02-5#\n\nB: We did. #00:01:05-0#\n\nI: Ah.\n"
+    assert read(content) == [("I", "Who won?", 0.0, 2.5), ("B", "We did.", 2.5, 65.0), ("I", "Ah.", None, None)]
+
+
 def test_who_is_unknown_and_a_time_inside_a_turn(read):
     content = "Unknown Speaker  0:01\nHello.\n\nRoe, Pat (00:02):\nWell.\n(00:09)\nMore.\n"
     assert read(content) == [

@@ -48,6 +48,7 @@ _CLOCKS = {
 }
 _SURE = frozenset(["bracketed", "named", "name in brackets", "columns", "span", "time", "frames", *_CLOCKS])
 _FRAMES = re.compile(r"[\[(]?[0-9]{2}[:;][0-9]{2}[:;][0-9]{2}[:;][0-9]{2}\b.*")
+_STAMPED = re.compile(r"(.*)#([0-9]{1,2}:[0-9]{2}:[0-9]{2})-([0-9]{1,3})#\s*")
 _IN_WORDS = re.compile(r"(?:[0-9]{1,2} (?:hour|minute|second)s?(?:,? |$))+")
 _LATEST_FIRST = 120.0  # seconds; `10:30 was early` is a sentence
 _LOOKED_AT = 2000  # lines that decide on the format
@@ -88,21 +89,24 @@ class _Head:
 
 def is_timed_text(text: str) -> bool:
     """Whether the lines of a text have times, or are those of a chat with the times of a clock."""
-    return bool(_forms(text.split("\n")))
+    lines = text.split("\n")
+    return _is_stamped(lines) or bool(_forms(lines))
 
 
 def timed_rows(source: Source) -> list[Row]:
     """Utterances of a text with times: a time and perhaps a name in the line, or above it.
 
     So do Rev, Otter, Zoom, Teams, Descript, Happy Scribe, Trint, Sonix, YouTube (SBV, and what is copied from its
-    page), whisper and whisper.cpp (as they print) write. A time without an end goes on until the next start. Lines
-    above the first time are a title, and not said. The times of a chat (IRC, WhatsApp, Slack) are those of a clock, not
-    of a recording, and are left out.
+    page), f4 (`#00:00:05-3#`, where a paragraph ends), whisper and whisper.cpp (as they print) write. A time without
+    an end goes on until the next start. Lines above the first time are a title, and not said. The times of a chat
+    (IRC, WhatsApp, Slack) are those of a clock, not of a recording, and are left out.
 
     Raises:
         InputError: times count frames, or cannot be read; the message names the line.
     """
     lines = source.text.split("\n")
+    if _is_stamped(lines):
+        return _stamped_rows(source, lines)
     forms = _forms(lines)
     heads = [head for head in map(_head, *_written(lines)) if head and head.form in forms]
     for head in heads:
@@ -120,6 +124,31 @@ def timed_rows(source: Source) -> list[Row]:
     )
     names = _names(filled)
     return with_ends(row for head in _with_names_above(filled) for row in _turns(source, head, names))
+
+
+def _is_stamped(lines: Sequence[str]) -> bool:
+    """Whether at least half of the first lines end with one of f4's times."""
+    written = [line for line in lines[:_LOOKED_AT] if line.strip()]
+    return 0 < len(written) <= 2 * sum(_STAMPED.fullmatch(line) is not None for line in written)
+
+
+def _stamped_rows(source: Source, lines: Sequence[str]) -> list[Row]:
+    """Paragraphs that end with a time; each begins where the one before ended."""
+    numbers, written = _written(lines)
+    names = Names(written)
+    rows = []
+    begin = 0.0
+    for number, line in zip(numbers, written, strict=True):
+        said = names.split(line)
+        speaker, text = (said.speaker, said.text) if said else (None, line)
+        stamped = _STAMPED.fullmatch(text)
+        if not stamped:
+            rows.append(Row(f"line {number}", text, speaker))
+            continue
+        end = parse_time(f"{stamped[2]}.{stamped[3]}", source.where(number))
+        rows.append(Row(f"line {number}", stamped[1].strip(), speaker, min(begin, end), end))
+        begin = end
+    return rows
 
 
 def _below(head: _Head, lines: Sequence[str]) -> list[str]:

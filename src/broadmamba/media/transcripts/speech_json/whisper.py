@@ -99,6 +99,8 @@ def is_chunks(value: object) -> bool:
     if isinstance(value, list):
         first = first_of({"": value}, "")
         return isinstance(first.get("timestamp"), list) and "text" in first
+    if "timestamp" in first_of(value, "speakers"):
+        return True
     return isinstance(value, dict) and isinstance(value.get("chunks"), list)
 
 
@@ -108,7 +110,7 @@ def chunks(source: Source, value: Any) -> list[Row]:
     Chunks of single words are grouped. The end of the last may be null.
     """
     spoken: list[Spoken] = []
-    parts = value if isinstance(value, list) else value.get("speakers") or value["chunks"]
+    parts = value if isinstance(value, list) else value.get("speakers") or value.get("chunks")
     if not isinstance(parts, list):
         raise InputError(f"{source.path}: expected a list speakers, found {type(parts).__name__}")
     for entry in entries_of(source, parts, "chunk"):
