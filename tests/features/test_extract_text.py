@@ -213,3 +213,18 @@ def test_a_feature_of_an_earlier_version_is_to_be_made_again(tmp_path: Path, enc
         extract_text(Corpus.open(tmp_path / "corpus"), encoder)
     extended = extract_text(Corpus.open(tmp_path / "corpus"), encoder.named("again"))
     assert sorted(extended.features) == ["again", "bert"]
+
+
+def test_while_a_feature_is_made_a_second_one_at_it_is_refused(tmp_path: Path, encoder: TextEncoder) -> None:
+    corpus = make_corpus(tmp_path / "corpus", ["one", "two"])
+    refused: list[str] = []
+
+    def begin_again(done: int, total: int) -> None:
+        with pytest.raises(InputError) as caught:
+            extract_text(Corpus.open(tmp_path / "corpus"), encoder)
+        refused.append(str(caught.value))
+
+    extract_text(corpus, encoder, progress=begin_again)
+    assert refused and "another process extracts this feature at the moment" in refused[0]
+    assert set(Corpus.open(tmp_path / "corpus").features) == {encoder.spec.name}
+    assert not list((tmp_path / "corpus").glob(".*"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -135,6 +136,17 @@ def test_a_conversation_of_20000_utterances(recognizer: Recognizer) -> None:
 def test_wrong_input_is_refused(recognizer: Recognizer, checkpoint: Checkpoint, text_model: tuple[Path, Path]) -> None:
     with pytest.raises(InputError, match="conversation 'talk' has no utterances"):
         recognizer.predict(conversation())
+    for parts, told in (
+        ({"id": "u0"}, "utterance 'u0' is there more than once"),
+        ({"text": None}, "utterance 'u1': its text is None, expected a string"),
+        ({"speaker": 3}, "utterance 'u1': its speaker is 3, expected a string"),
+        ({"start": "0.5"}, "utterance 'u1': its start is '0.5', expected seconds"),
+        ({"start": 2.0, "end": 1.0}, "utterance 'u1': expected times from 0 to 1000 hours"),
+        ({"end": float("nan")}, "utterance 'u1': its end is nan, expected finite seconds"),
+    ):
+        wrong = Utterance(**{"id": "u1", "text": "hm", **parts})  # type: ignore[arg-type]
+        with pytest.raises(InputError, match=re.escape(told)):
+            recognizer.predict(Conversation("talk", (Utterance("u0", "oh"), wrong)))
     (spec,) = checkpoint.features["audio"]
     rows = Feature(spec, np.zeros((2, spec.width), np.float32))
     with pytest.raises(InputError, match="2 rows, expected one for each of 3"):

@@ -12,15 +12,17 @@ import io
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from broadmamba.data.conversation import Utterance
 from broadmamba.data.corpus import Corpus, Feature
+from broadmamba.data.spec import FeatureSpec
 from broadmamba.errors import InputError
 from broadmamba.features.clips import Clip, find_clips
 from broadmamba.features.extractor import Span
-from broadmamba.features.parts import PartStore
+from broadmamba.features.parts import PartStore, extracting
 from broadmamba.features.present import has_feature
 from broadmamba.features.rows import PARTS, TIME_LIMIT, RowStore, fingerprint
 from broadmamba.features.workers import Job, Load, Trouble
@@ -108,11 +110,28 @@ def extract_media(
 
     Raises:
         InputError: the corpus is not on disk or has another feature of that name, clips cannot be told apart, or
-            not one utterance has a clip that can be used.
+            not one utterance has a clip that can be used; or another process makes this feature.
     """
     if corpus.path is None:
         raise InputError(f"corpus {corpus.name!r} is only in memory; save it before adding a feature")
     spec = load().spec
+    nothing_to_do = has_feature(corpus, spec) and not retry
+    with nullcontext() if nothing_to_do else extracting(corpus.path, spec.name):
+        return _extract(corpus, spec, load, media, workers, progress, limit, sound, retry)
+
+
+def _extract(
+    corpus: Corpus,
+    spec: FeatureSpec,
+    load: Load,
+    media: Path,
+    workers: int,
+    progress: Callable[[int, int], object] | None,
+    limit: float,
+    sound: SoundChoice,
+    retry: bool,
+) -> tuple[Corpus, Report]:
+    assert corpus.path is not None
     ids = [utterance.id for utterance in corpus.utterances]
     before = corpus.features[spec.name] if has_feature(corpus, spec) else None
     listed = _listed(corpus.path, spec.name) if before is not None else []

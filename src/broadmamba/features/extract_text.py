@@ -7,13 +7,14 @@ the same batches: a run that was killed goes on to the bit-equal result of an un
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from broadmamba.data.corpus import Corpus, Feature
 from broadmamba.errors import InputError
-from broadmamba.features.parts import PartStore
+from broadmamba.features.parts import PartStore, extracting
 from broadmamba.features.present import has_feature
 from broadmamba.features.text.encoder import TextEncoder
 from broadmamba.features.text.passages import Passage
@@ -40,16 +41,28 @@ def extract_text(
         The corpus with the feature.
 
     Raises:
-        InputError: the corpus is not on disk, has another feature of that name, or the encoder gives no numbers.
+        InputError: the corpus is not on disk, has another feature of that name, the encoder gives no numbers, or
+            another process makes this feature.
     """
     if corpus.path is None:
         raise InputError(f"corpus {corpus.name!r} is only in memory; save it before adding a text feature")
     if has_feature(corpus, encoder.spec, encoder.weights):
         return corpus
+    with extracting(corpus.path, encoder.spec.name):
+        return _extract(corpus, corpus.path, encoder, batch_size, progress)
+
+
+def _extract(
+    corpus: Corpus,
+    folder: Path,
+    encoder: TextEncoder,
+    batch_size: int,
+    progress: Callable[[int, int], object] | None,
+) -> Corpus:
     needed = [passage for conversation in corpus.conversations for passage in encoder.reading.passages(conversation)]
     passages = sorted(set(needed), key=lambda passage: (-sum(map(len, passage.turns)), passage.turns, passage.scored))
     turns = [[passage.turns, passage.scored] for passage in passages]
-    store = PartStore(corpus.path, encoder.spec, [batch_size, PART_SIZE, turns])
+    store = PartStore(folder, encoder.spec, [batch_size, PART_SIZE, turns])
     done = 0
 
     def advance(count: int) -> None:

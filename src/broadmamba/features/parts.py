@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from broadmamba.data.spec import FeatureSpec
 from broadmamba.errors import InputError
-from broadmamba.storage import map_arrays, save_arrays
+from broadmamba.storage import exclusive, map_arrays, save_arrays
 
 _FOLDER = ".extract"
 
@@ -22,6 +22,21 @@ _FOLDER = ".extract"
 def clear_parts(folder: Path) -> None:
     """Drop the parts of all features that are kept in a folder."""
     shutil.rmtree(folder / _FOLDER, ignore_errors=True)
+
+
+@contextmanager
+def extracting(corpus: Path, feature: str) -> Iterator[None]:
+    """Hold a feature of a corpus while it is extracted, so that no two processes work at the same one.
+
+    Raises:
+        InputError: another process is at it.
+    """
+    try:
+        with exclusive(corpus / _FOLDER / feature, "extracts this feature"):
+            yield
+    finally:
+        with suppress(OSError):  # another feature may be under way
+            (corpus / _FOLDER).rmdir()
 
 
 class PartStore:
