@@ -29,7 +29,7 @@ def predict(
         Path,
         typer.Argument(
             help="Recording (mp4, mov, mkv, webm, avi, wav, flac, mp3, ogg …) or transcript (CSV, JSONL, SRT, WebVTT, "
-            "TextGrid, EAF, Whisper's JSON, CTM, RTTM, or lines of `Name: text`), also through a pipe; "
+            "TextGrid, EAF, JSON of speech to text, CTM, RTTM, or text with times or names), also through a pipe; "
             "- is the standard input."
         ),
     ],

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 _NOBODY = frozenset(
@@ -19,6 +20,7 @@ _MARKS_ONLY = re.compile(r"[\W_]+")
 _MARKS = "\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff"  # of the direction of writing
 _MARK = re.compile(f"[{_MARKS}]")
 
+_CACHED = 4096  # names, which come again and again
 _LONGEST_NAME = 40
 _MOST_WORDS = 4
 _LONGEST_ODD_NAME = 80
@@ -75,6 +77,7 @@ _QUARTER = 0.25  # the same, where a prefix comes more often and is written as n
 _NEARLY_ALL = 0.8
 
 
+@lru_cache(maxsize=_CACHED)
 def known_name(name: str | None) -> str | None:
     """A speaker's name, or None where a program says that it knows nobody.
 
@@ -149,6 +152,7 @@ class Names:
     def __init__(self, lines: Iterable[str]) -> None:
         """Read lines that may begin with a name: the first of each cue, or each of a text."""
         read = [(_prefix(line), line.strip()) for line in lines if line.strip()]
+        self._read = {line: prefix for prefix, line in read}
         prefixes = [prefix for prefix, _ in read]
         counts = Counter(prefix.name for prefix in prefixes if prefix.name)
         self.share = counts.total() / len(read) if read else 0.0
@@ -165,7 +169,7 @@ class Names:
         numbered = _NUMBERED.match(line)
         if numbered:
             return Said(known_name(numbered.group(1)), line[numbered.end() :])
-        prefix = _prefix(line)
+        prefix = self._read.get(line) or _prefix(line)
         unseen = prefix.plausible and prefix.name not in self._others and not _is_heading(prefix.name)
         if prefix.name in self._names or unseen:
             return Said(known_name(prefix.name), prefix.rest)
@@ -188,6 +192,7 @@ def _prefix(line: str) -> _Prefix:
     return _Prefix("", rest, False)
 
 
+@lru_cache(maxsize=_CACHED)
 def _plausible(name: str) -> bool:
     words = name.split()
     if len(words) > _MOST_WORDS or _FORBIDDEN.search(name):

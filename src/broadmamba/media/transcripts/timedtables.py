@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 
 from broadmamba.errors import InputError
 from broadmamba.media.transcripts.names import Names
@@ -29,20 +30,21 @@ _NOT_SCORED = "ignore_time_segment_in_scoring"
 _BETWEEN = "inter_segment_gap"
 
 
-def _lines(text: str) -> list[tuple[int, str]]:
-    return [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    """Number and content of each line that is not empty."""
+    return ((number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip())
 
 
 def is_labels(text: str) -> bool:
     """Whether the first lines are a start and an end in seconds with decimals, and a label."""
-    lines = [line.strip() for _, line in _lines(text)[:_LOOKED_AT] if not line.startswith(_SPECTRUM)]
+    lines = [line.strip() for _, line in islice(_lines(text), _LOOKED_AT) if not line.startswith(_SPECTRUM)]
     parted = len(lines) > 1 or any("\t" in line for line in lines)
     return parted and all(_LABEL.fullmatch(plain_digits(line)) for line in lines)
 
 
 def is_htk(text: str) -> bool:
     """Whether the first lines are a start and an end as whole numbers, and a label."""
-    lines = [line.strip() for _, line in _lines(text)[:_LOOKED_AT]]
+    lines = [line.strip() for _, line in islice(_lines(text), _LOOKED_AT)]
     return bool(lines) and all(_HTK.fullmatch(line) for line in lines)
 
 
@@ -52,7 +54,7 @@ def refuse_table(source: Source) -> None:
     Raises:
         InputError: it is such a table.
     """
-    lines = [line.strip() for _, line in _lines(source.text)[:_LOOKED_AT]]
+    lines = [line.strip() for _, line in islice(_lines(source.text), _LOOKED_AT)]
     if all(_is_table_line(line) for line in lines):
         raise InputError(
             f"{source.path}: expected a start and an end in seconds, or a header that names the columns, found cells"
@@ -117,7 +119,7 @@ def is_stm(text: str, sure: bool) -> bool:
         text: of the file.
         sure: whether its name says so; else each line needs labels such as `<o,f0,male>`.
     """
-    lines = [line.strip() for _, line in _lines(text) if not line.startswith(";;")][:_LOOKED_AT]
+    lines = [line.strip() for _, line in islice(_lines(text), _LOOKED_AT) if not line.startswith(";;")]
     found = [_STM.fullmatch(line) for line in lines]
     return (
         bool(found)
