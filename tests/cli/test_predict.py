@@ -179,3 +179,22 @@ def test_a_transcript_out_of_a_pipe(predict: Predict, tmp_path: Path) -> None:
         assert (result.code, result.err.splitlines()[-1]) == (0, NOTICE)
         row = json.loads(result.out)
         assert (row["utterance"], row["speaker"], row["text"], row["start"]) == ("talk_1", "Anna", "w1 w2", 0.1)
+
+
+def test_the_encoding_of_a_transcript_is_said_or_asked_for(predict: Predict, tmp_path: Path) -> None:
+    path = tmp_path / "talk.srt"
+    path.write_bytes("1\n00:00:01,000 --> 00:00:02,000\nЯна: Уже поздно.\n".encode("koi8_r"))
+    refused = predict(path)
+    assert (refused.code, refused.out, refused.err.count("\n")) == (2, "", 1)
+    assert refused.err.startswith(f"broadmamba: {path}: expected UTF-8 text") and "--encoding" in refused.err
+    result = predict(path, "--encoding", "koi8-r", "--format", "jsonl")
+    assert (result.code, result.err) == (0, NOTICE + "\n")
+    row = json.loads(result.out)
+    assert (row["speaker"], row["text"]) == ("Яна", "Уже поздно.")
+    path.write_bytes("Zoë: Très bien.\nMax: Gr\xfc\xdfe\n".encode("latin-1"))
+    western = predict(path.rename(tmp_path / "talk.txt"))
+    assert western.code == 0
+    assert western.err.splitlines()[0].startswith(f"broadmamba: {tmp_path / 'talk.txt'}: its text is no UTF-8")
+    make_tone(tmp_path / "voice.wav")
+    alone = predict(tmp_path / "voice.wav", "--encoding", "cp1251")
+    assert alone.code == 2 and "expected a transcript too" in alone.err

@@ -59,6 +59,7 @@ def test_whole_numbers_in_which_nobody_could_speak_as_seconds_are_milliseconds(r
         [(100, 102), (2000, 2001), (86_000, 86_003)],
         [(0, 60), (60, 120), (120, 180)],
         [(0, 0), (7, 7), (9, 9)],
+        [(0, 30), (30, 630), (700, 760)],
     ],
 )
 def test_whole_seconds_stay_seconds(read, spans, caplog):
@@ -71,6 +72,13 @@ def test_whole_seconds_stay_seconds(read, spans, caplog):
     ):
         conversation = read(content, "talk.jsonl" if content.startswith("{") else "talk.tsv")
         assert [(u.start, u.end) for u in conversation] == spans
+    assert not caplog.records
+
+
+def test_rows_in_which_nothing_is_said_do_not_tell_the_unit(read, caplog):
+    content = "start,end,text\n0,10,Hi\n10,600,\n600,610,ok\n"
+    assert [u.end for u in read(content, "a.csv")] == [10, 600, 610]
+    assert [u.end for u in read(content.replace("Hi", "").replace("ok", ""), "a.csv")] == [10, 600, 610]
     assert not caplog.records
 
 

@@ -131,7 +131,7 @@ def predict(
     load = partial(_load, model, encoder)
     read_conversation = partial(_read, tiers=tiers or (), encoding=encoding)
     setting = Setting(caption_speakers=caption_speakers, excel=excel)
-    recording = _is_recording(source, transcript, tiers)
+    recording = _is_recording(source, transcript, tiers, encoding)
     with _work_folder(out, folder=chosen is None) as work:
         if recording:
             from broadmamba.media.recording import Recording
@@ -159,7 +159,7 @@ def predict(
     say(NOTICE)
 
 
-def _is_recording(source: Path, transcript: Path | None, tiers: Sequence[str] | None) -> bool:
+def _is_recording(source: Path, transcript: Path | None, tiers: Sequence[str] | None, encoding: str | None) -> bool:
     from broadmamba.errors import InputError
     from broadmamba.media.kind import is_recording
 
@@ -168,6 +168,8 @@ def _is_recording(source: Path, transcript: Path | None, tiers: Sequence[str] | 
         raise InputError(f"{source}: expected a recording, since a transcript was given too, found something else")
     if recording and tiers and transcript is None:
         raise InputError(f"{source}: expected a transcript too, since tiers of one were named, found only a recording")
+    if recording and encoding is not None and transcript is None:
+        raise InputError(f"{source}: expected a transcript too, since its encoding was said, found only a recording")
     return recording
 
 

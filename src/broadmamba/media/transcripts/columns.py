@@ -25,6 +25,9 @@ _NUMBER = re.compile(r"[0-9]{1,15}(?:[.,]0*)?")
 _SLOWEST = 0.03
 """Characters a second; where less is said, whole numbers are no seconds. As milliseconds they are up to 30 a second."""
 
+_SHORTEST = 200
+"""Milliseconds that utterances take, on average, at the least."""
+
 
 class Column(NamedTuple):
     """A column: its name, and how many of its times' units a second has, where the name says that."""
@@ -73,20 +76,22 @@ def is_unknown(value: object) -> bool:
 def are_milliseconds(rows: Iterable[tuple[str, Any, Any]]) -> bool:
     """Whether times of an unnamed unit are milliseconds, as in the tables of Whisper and whisper.cpp.
 
-    They are if all are whole numbers, and so little would be said in as many seconds that nobody speaks so slowly.
+    They are if all are whole numbers, and so little would be said in as many seconds that nobody speaks so slowly. Rows
+    without a text say nothing, and nothing that is said takes a few milliseconds.
 
     Args:
         rows: text, start and end of each row, as they are written.
     """
-    said, passed = 0, 0.0
+    said, passed, counted = 0, 0.0, 0
     for text, start, end in rows:
         times = [value for value in (start, end) if not is_unknown(value)]
         if not all(map(_is_whole, times)):
             return False
-        if len(times) == 2:
+        if len(times) == 2 and text.strip():
             said += len(text.strip())
             passed += _number(end) - _number(start)
-    return 0 < said < _SLOWEST * passed
+            counted += 1
+    return counted > 0 and said < _SLOWEST * passed and passed >= _SHORTEST * counted
 
 
 def _is_whole(value: object) -> bool:
