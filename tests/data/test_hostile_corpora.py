@@ -69,6 +69,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
     "a key twice": (line('{"conversation": "d", "utterance": "v", "label": "calm", "label": "glad"}'), "given twice"),
     "deep": (line("[" * 10**5), "expected a JSON object"),
     "half a character": (line('{"conversation": "d", "utterance": "v", "label": "\\ud800"}'), "half a character"),
+    "a file larger than memory": (
+        lambda c: os.truncate(c / "utterances.jsonl", 10**12),
+        "expected at most 256 MiB of utterances, found 953674 MiB",
+    ),
     "half a file": (lambda c: os.truncate(c / "features" / "tone.safetensors", 90), "damaged"),
 }
 
@@ -106,6 +110,7 @@ def wide(folder: Path) -> None:
 
 
 TABLES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "more lines than memory": (lambda f: os.truncate(f / "utterances.jsonl", 10**12), "expected at most 256 MiB"),
     "more rows than memory": (sparse, "50000000000 rows, expected one for each of 3 utterances"),
     "more columns than memory": (wide, "expected a width from 1 to 100000"),
     "more promised than there is": (

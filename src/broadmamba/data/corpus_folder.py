@@ -34,6 +34,9 @@ from broadmamba.storage import (
 _WAIT = 60.0
 """Seconds that a process waits for another one to replace a corpus: it takes a moment."""
 
+_MOST_BYTES = 256 * 2**20
+"""Of the utterances of a corpus: a million of them, and more than memory would hold in another form."""
+
 FORMAT, VERSION = "broadmamba-corpus", 1
 _PARTS = {"name": str, "labels": list, "splits": dict, "features": list, "notes": list}
 _COLUMNS: dict[str, type | tuple[type, ...]] = {
@@ -83,6 +86,17 @@ def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
     write_json(folder / "corpus.json", {"format": FORMAT, "version": VERSION, **parts})
 
 
+def refuse_too_large(utterances: Path) -> None:
+    """Refuse a file of utterances that would fill the memory before anything of it is read.
+
+    Raises:
+        InputError: it is larger than a corpus could be.
+    """
+    if utterances.is_file() and utterances.stat().st_size > _MOST_BYTES:
+        found = utterances.stat().st_size >> 20
+        raise InputError(f"{utterances}: expected at most {_MOST_BYTES >> 20} MiB of utterances, found {found} MiB")
+
+
 def read_conversations(folder: Path) -> tuple[Conversation, ...]:
     """Read `utterances.jsonl`.
 
@@ -90,6 +104,7 @@ def read_conversations(folder: Path) -> tuple[Conversation, ...]:
         InputError: a line is not an utterance, or a conversation goes on after another has begun.
     """
     path = folder / "utterances.jsonl"
+    refuse_too_large(path)
     conversations: dict[str, list[Utterance]] = {}
     last = None
     for number, row in read_jsonl(path):

@@ -220,9 +220,22 @@ def _claim(out: Path, experiment: Mapping[str, Any]) -> None:
         )
     differing = [key for key in experiment if found.get(key) != experiment[key]]
     if differing:
+        verb = "differ" if len(differing) > 1 else "differs"
         raise InputError(
-            f"{out}: holds runs of another experiment (its {', '.join(differing)} differ); choose another folder"
+            f"{out}: holds runs of another experiment (its {', '.join(differing)} {verb}"
+            f"{_telling(found.get('corpus'), experiment['corpus'])}); choose another folder"
         )
+
+
+def _telling(found: Any, corpus: Mapping[str, Any]) -> str:
+    """What two corpora of one name, the same labels and the same sizes differ in."""
+    if not isinstance(found, dict):
+        return ""
+    words = {"sha256": "what was said, by whom or with which labels", "features": "the values of its features"}
+    differing = [key for key in corpus if found.get(key) != corpus[key]]
+    return (
+        f" in {' and in '.join(words[key] for key in differing)}" if differing and set(differing) <= set(words) else ""
+    )
 
 
 def _spread(values: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from numpy.lib.format import open_memmap
 
 from broadmamba.data.conversation import Conversation, Utterance
 from broadmamba.data.corpus import Corpus, Feature
+from broadmamba.data.corpus_folder import refuse_too_large
 from broadmamba.data.readers.conventions import make_feature, modality_of, order_labels
 from broadmamba.data.readers.labels import join_labels
 from broadmamba.data.spec import FeatureSpec
@@ -46,6 +47,7 @@ def read(source: Path, name: str | None = None, modalities: Mapping[str, str] | 
         InputError: a line or a feature is not what was expected.
     """
     table = source / _TABLE if source.is_dir() else source
+    refuse_too_large(table)
     conversations: dict[str, list[Utterance]] = {}
     split_of: dict[str, str | None] = {}
     last = None
