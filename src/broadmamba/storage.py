@@ -213,6 +213,8 @@ def exclusive(folder: Path | str, doing: str, wait: float = 0.2) -> Iterator[Non
         try:
             folder.mkdir(parents=True)
         except FileExistsError:
+            if not folder.is_dir():  # but a file, or a link to nothing
+                raise
             fresh = False
         lock.acquire()
         held = file.stat()

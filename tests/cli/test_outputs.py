@@ -110,6 +110,64 @@ def test_outputs_of_the_same_source_are_replaced_and_others_only_on_request(
     assert predict(talk, "--out", tmp_path / "b.csv").code == 0
 
 
+def test_no_command_writes_over_what_it_reads(
+    command: Callable[..., Any],
+    synthetic: Corpus,
+    text_model: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    corpus, encoder = tmp_path / "corpus", tmp_path / "encoder"
+    synthetic.save(corpus)
+    shutil.copytree(text_model[0], encoder)
+    (tmp_path / "link").symlink_to(corpus)
+    weights = corpus / "features" / "densenet121.safetensors"
+    shutil.copy(corpus / "features" / "tiny-text.safetensors", weights)
+    monkeypatch.setenv("BROADMAMBA_CACHE", str(tmp_path / "cache"))
+    write(tmp_path / "cache" / "mpnet" / "a.whl", "a wheel")
+    before = content(tmp_path)
+    for arguments in (
+        ("train", corpus, "--out", corpus),
+        ("train", corpus, "--out", tmp_path / "link" / "runs"),
+        ("train", tmp_path / "link", "--out", corpus / ".." / "corpus" / "features"),
+        ("convert", corpus, "--out", tmp_path / "link"),
+        ("finetune-text", corpus, "--encoder", encoder, "--out", encoder),
+        ("finetune-text", corpus, "--encoder", encoder, "--out", encoder / "tuned"),
+        ("finetune-text", corpus, "--out", corpus / "tuned"),
+        ("reproduce", "table1", f"meld={corpus}", "--out", corpus),
+        ("extract", corpus, "--video", "densenet121", "--media", tmp_path, "--weights", weights),
+        ("fetch", "mpnet", "--from", tmp_path / "cache" / "mpnet"),
+        ("fetch", "expression", "--from", tmp_path / "cache"),
+    ):
+        result = command(*arguments)
+        assert (result.code, result.out) == (2, ""), arguments
+        told = [line for line in result.err.splitlines() if not line.startswith("Fetching")]
+        assert len(told) == 1 and ("read here" in told[0] or "exists already" in told[0] or "corpus" in told[0]), told
+    assert content(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("compare", "a", "b", "--resamples", 10**12),
+        ("compare", "a", "b", "--seed", 2**64),
+        ("predict", "a.mp4", "--workers", 10**6),
+        ("predict", "a.mp4", "--speakers", 10**9),
+        ("evaluate", "m", "c", "--threads", 10**9),
+        ("train", "c", "--out", "r", "--threads", "nan"),
+        ("extract", "c", "--batch-size", 10**12),
+        ("extract", "c", "--workers", 10**12),
+        ("reproduce", "table1", "--workers", 10**12),
+        ("finetune-text", "c", "--out", "x", "--rank", 10**9),
+    ],
+    ids=str,
+)
+def test_numbers_beyond_reason_are_refused(command: Callable[..., Any], arguments: tuple[object, ...]) -> None:
+    result = command(*arguments)
+    assert (result.code, result.out) == (2, "")
+    assert (str(arguments[-2]) in result.err and "range" in result.err) or "valid" in result.err
+
+
 def test_times_that_are_gone_take_the_outputs_that_need_them_along(
     predict: Predict, talk: Path, tmp_path: Path
 ) -> None:

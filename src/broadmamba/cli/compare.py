@@ -14,8 +14,10 @@ from broadmamba.cli.printing import console, hand_over
 def compare(
     first: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder, made by train.")],
     others: Annotated[list[Path], typer.Argument(metavar="OTHER...", help="Run folders to compare with it.")],
-    resamples: Annotated[int, typer.Option(min=1, help="Resamples of the bootstrap over dialogues.")] = 10_000,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the resamples.")] = 0,
+    resamples: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="Resamples of the bootstrap over dialogues.")
+    ] = 10_000,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the resamples.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compare runs by their weighted F1 on the same test utterances.

@@ -19,7 +19,9 @@ def evaluate(
         bool, typer.Option("--subsets", help="Score with each subset of the modalities as well.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    threads: Annotated[int | None, typer.Option(min=1, help="Processor threads.", show_default="all cores")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="Processor threads.", show_default="all cores")
+    ] = None,
 ) -> None:
     """Score a model on a split: weighted F1, accuracy, F1 of each emotion, calibration, confusion and cost."""
     from broadmamba.data.corpus import Corpus

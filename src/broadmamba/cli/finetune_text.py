@@ -22,11 +22,13 @@ def finetune_text(
         int, typer.Option(min=0, max=64, help="Previous turns that are read with an utterance; 0 reads each alone.")
     ] = 8,
     speakers: Annotated[bool, typer.Option(help="Begin each turn with a letter for its speaker.")] = True,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training split.")] = 6,
+    epochs: Annotated[int, typer.Option(min=1, max=10_000, help="Passes over the training split.")] = 6,
     learning_rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 1e-3,
-    rank: Annotated[int, typer.Option(min=1, help="Rank of the learnt additions.")] = 16,
-    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
-    threads: Annotated[int | None, typer.Option(min=1, help="Processor threads.", show_default="all cores")] = None,
+    rank: Annotated[int, typer.Option(min=1, max=1024, help="Rank of the learnt additions.")] = 16,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of everything random.")] = 0,
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="Processor threads.", show_default="all cores")
+    ] = None,
 ) -> None:
     """Fine-tune a text encoder on the training labels, choose the epoch on dev, and add its feature to the corpus.
 
@@ -36,8 +38,10 @@ def finetune_text(
     from broadmamba.errors import InputError
     from broadmamba.features.text.passages import Reading
     from broadmamba.features.text.tuned import is_tuned
+    from broadmamba.storage import refuse_replacing
 
     opened = Corpus.open(corpus)  # before the slow imports, so that a wrong folder is told at once
+    refuse_replacing([out], [corpus, *([encoder] if (Path(encoder) / "config.json").is_file() else [])])
     if is_tuned(encoder):
         raise InputError(f"{encoder}: is fine-tuned already, expected an encoder to begin with")
 

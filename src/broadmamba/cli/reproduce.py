@@ -38,11 +38,12 @@ def reproduce(
         ),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Runs at once, of one thread each.", show_default="all cores")
+        int | None, typer.Option(min=1, max=1024, help="Runs at once, of one thread each.", show_default="all cores")
     ] = None,
 ) -> None:
     """Make tables and figures of the paper; runs that have a record are never run again."""
     from broadmamba.experiments.studies import load_study, studies
+    from broadmamba.storage import refuse_replacing
     from broadmamba.training.options import parse_seeds, split_pair
 
     names = [text for text in what if "=" not in text]
@@ -50,6 +51,7 @@ def reproduce(
     folders = dict(split_pair(text, "NAME=FOLDER") for text in given)
     pairs = (split_pair(text, "modality=feature") for text in features or [])
     chosen = {modality: tuple(found.split("+")) for modality, found in pairs}
+    refuse_replacing([out], folders.values())
     numbers = parse_seeds(seeds)
     known = [load_study(name).name for name in (studies() if names == ["all"] else names)]  # a typing error is told now
     if not known:

@@ -31,12 +31,16 @@ def train(
         list[str] | None,
         typer.Option("--set", help="A setting, such as epochs=30, model.fusion=gate or system=sdt; repeatable."),
     ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Processor threads.", show_default="all cores")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="Processor threads.", show_default="all cores")
+    ] = None,
 ) -> None:
     """Train Broad Mamba, or a system to compare it with; test is scored once, after each model was selected on dev."""
     from broadmamba.data.corpus import Corpus
+    from broadmamba.storage import refuse_replacing
 
     opened = Corpus.open(corpus)  # before the slow imports, so that a wrong folder is told at once
+    refuse_replacing([out], [corpus])
 
     import torch
 
