@@ -289,6 +289,45 @@ def test_signs_that_a_terminal_lacks_are_replaced(table: Path, tmp_path: Path, e
     assert len(Corpus.open(tmp_path / "corpus").utterances) == 3
 
 
+def test_what_a_corpus_says_is_shown_and_never_obeyed(
+    command: Callable[..., Any], synthetic: Corpus, text_model: tuple[Path, Path], tmp_path: Path
+) -> None:
+    corpus = tmp_path / f"corpus{NASTY}"
+    synthetic.save(corpus)
+    manifest = json.loads((corpus / "corpus.json").read_text())
+    manifest |= {"name": NASTY, "labels": [label + NASTY for label in manifest["labels"]], "notes": [NASTY]}
+    (corpus / "corpus.json").write_text(json.dumps(manifest))
+    rows = [json.loads(line) for line in (corpus / "utterances.jsonl").read_text().splitlines()]
+    for row in rows:
+        row |= {"label": row["label"] + NASTY, "speaker": NASTY, "text": f"w1 {NASTY}"}
+    (corpus / "utterances.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    runs = [tmp_path / f"run{number}{NASTY}" for number in range(2)]
+    model = runs[0] / "seed-0" / "model"
+    small = ["epochs=10", "batch_size=32", "model.d_model=8", "model.d_state=4", "model.n=2", "model.m=2"]
+    settings = [part for setting in small for part in ("--set", setting)]
+    for arguments, code in (
+        *((("train", corpus, "--out", run, *settings), 0) for run in runs),
+        (("train", corpus, "--out", runs[0], *settings, "--set", "epochs=1"), 2),
+        (("train", corpus, "--out", corpus), 2),
+        (("evaluate", model, corpus, "--subsets"), 0),
+        (("evaluate", model, corpus, "--json"), 0),
+        (("evaluate", model, corpus, "--split", NASTY), 2),
+        (("compare", *runs, "--resamples", 10), 0),
+        (("extract", corpus, "--text", text_model[0], "--name", "other"), 0),
+        (("extract", corpus, "--text", text_model[0], "--name", "other"), 0),
+        (("extract", corpus, "--text", NASTY), 2),
+        (("reproduce", f"table1{NASTY}"), 2),
+        (("predict", write(tmp_path / f"talk{NASTY}.txt", f"{NASTY}: hi\n"), "--model", model, "--out", corpus), 2),
+        (("fetch", NASTY), 2),
+    ):
+        result = command(*arguments)
+        assert result.code == code, result.err
+        printed = result.out + result.err
+        assert not [sign for sign in printed if ord(sign) < 32 and sign != "\n"], arguments
+        assert not {"\x9b", "\u202e"} & set(printed), arguments
+        assert "[red]" in printed or "--json" in arguments or "talk" in str(arguments), arguments
+
+
 @pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["train", "--help"]], ids=str)
 def test_help_and_version_reach_any_terminal(arguments: list[str]) -> None:
     plain = environment(LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0", PYTHONIOENCODING="ascii")
