@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -151,3 +152,12 @@ def test_subtitles_that_overlap_in_time_but_not_in_words(read):
     assert [(u.start, u.end, u.text) for u in read(srt(cues), "talk.srt")] == [
         (start, end, text) for start, end, (text,) in cues
     ]
+
+
+@pytest.mark.parametrize("joint", [" ", "\n"])
+def test_cues_of_any_length_take_no_longer_than_their_length(read, joint):
+    text = joint.join(["and", "then"] * 50_000)
+    cues = [(0.0, 1.0, [f"so{joint}{text}"]), (1.0, 2.0, [f"{text}{joint}well"]), (2.0, 3.0, ["bye"])]
+    begin = time.process_time()
+    assert len(read(srt(cues), "talk.srt")) == 3
+    assert time.process_time() - begin < 5

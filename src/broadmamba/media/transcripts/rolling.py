@@ -14,6 +14,8 @@ from typing import NamedTuple
 _AT_ONCE = 0.05  # seconds between two cues of a file that rolls; ordinary subtitles are further apart, or as near
 _SOON = 1.0  # seconds in which a line that is shown again has not been said again, once a file is known to roll
 _SHARE = 0.25  # of the cues with something new that go on from the one before, or of cues too short to be read
+_MOST_ROWS = 15  # of a screen, as television has them
+_MOST_WORDS = 100  # on it
 _LEAST_WORDS = 3  # that two cues share in the middle of lines, to be the same words
 
 
@@ -92,11 +94,11 @@ def _rolls(cues: Sequence[Cue], shown: Sequence[list[str]]) -> bool:
 
 def _shared(before: Sequence[str], texts: Sequence[str]) -> _Shared:
     """What a cue has of the one before at its start."""
-    for lines in range(min(len(before), len(texts)), 0, -1):
+    for lines in range(min(len(before), len(texts), _MOST_ROWS), 0, -1):
         *above, last = before[-lines:]
         if list(texts[: lines - 1]) == above and _begins(texts[lines - 1], last):
             return _Shared(lines, grows=texts[lines - 1] != last)
-    old, new = " ".join(before).split(), texts[0].split()
+    old, new = " ".join(before).split()[-_MOST_WORDS:], texts[0].split()[:_MOST_WORDS]
     for words in range(min(len(old), len(new)), _LEAST_WORDS - 1, -1):
         if old[-words:] == new[:words]:
             return _Shared(0, words)
