@@ -116,6 +116,7 @@ def test_times(tmp_path: Path, time: str, seconds: float | None) -> None:
         ("a,b\r\n1,2\r\n", "missing are Utterance, Speaker"),
         (HEADER + row(0, 0, emotion="glee"), "line 2: unknown emotion 'glee'; known are neutral"),
         (HEADER + row(0, 0, start="12.5"), "line 2: the time is '12.5'"),
+        (HEADER + row(0, 0, start="9" * 4500 + ":00:01,000"), "line 2: the time is"),
         (HEADER + row(0, 0).replace("0,0,8", "0,x,8"), "whole numbers"),
         (HEADER + "1,2\r\n", "line 2: expected 11 fields"),
         (HEADER + row(0, 0).strip() + ",extra\r\n", "line 2: expected 11 fields"),

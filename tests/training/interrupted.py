@@ -3,7 +3,8 @@
 It reads orders from standard input, one JSON object a line: `arguments` of the command, and `kill_at`, the number of
 the act on a file under the folder `under` (opened for writing, renamed, removed) just before which the child is killed,
 or `kill_after`, the seconds after which it is; without either, the child runs to its end. It answers each with the
-child's exit code, negative for a signal. Children start at once, since what is slow the first time is done here.
+child's exit code, negative for a signal, or with `count` the number of its acts, 255 where it fails. Children start at
+once, since what is slow the first time is done here.
 """
 
 from __future__ import annotations
@@ -42,8 +43,11 @@ def main() -> None:
 
 
 def _obey(order: dict[str, Any]) -> NoReturn:
+    if order.get("count"):
+        acts = _watch_acts(order["under"])
+        os._exit(255 if _run(order["arguments"]) else len(acts))
     if order.get("kill_at"):
-        _die_at(order["kill_at"], order["under"])
+        _watch_acts(order["under"], order["kill_at"])
     os._exit(_run(order["arguments"]))
 
 
@@ -58,18 +62,19 @@ def _run(arguments: list[str]) -> int:
     return 0
 
 
-def _die_at(act: int, under: str) -> None:
-    seen = 0
+def _watch_acts(under: str, kill_at: int = 0) -> list[str]:
+    """The acts of this process from now on, in a list that grows; it is killed just before the one of a number."""
+    seen: list[str] = []
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        nonlocal seen
         writing = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
         if (writing or event in _ACTS) and str(arguments[0]).startswith(under):
-            seen += 1
-            if seen == act:
+            seen.append(event)
+            if len(seen) == kill_at:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(hook)
+    return seen
 
 
 def _wait(pid: int, seconds: float | None) -> int:

@@ -18,7 +18,7 @@ from broadmamba.storage import read_bytes
 _SPLITS = ("train", "dev", "test")
 _NEEDED = ("Utterance", "Speaker", "Emotion", "Dialogue_ID", "Utterance_ID", "StartTime", "EndTime")
 _WITHOUT_CLIP = ("train_dia125_utt3", "dev_dia110_utt7")
-_TIME = re.compile(r"(\d+):(\d{1,2}):(\d{1,2})[,.](\d{1,3})")
+_TIME = re.compile(r"(\d{1,4}):(\d{1,2}):(\d{1,2})[,.](\d{1,3})")
 
 
 def recognises(source: Path) -> bool:
