@@ -80,3 +80,15 @@ def test_a_damaged_record_is_refused(tmp_path, corpus, facts, damage, said):
     write_record(path, run)
     with pytest.raises(InputError, match=said):
         read_run(path, facts.labels, len(facts.support))
+
+
+def test_damaged_facts_are_refused(tmp_path, facts):
+    facts.write(tmp_path)
+    path = tmp_path / "tiny.json"
+    values = json.loads(path.read_text())
+    assert CorpusFacts.read(tmp_path, "tiny") == facts
+    for damage, said in (({"support": [*values["support"][:1], [1]]}, "a count for each of 3 labels"),
+                         ({"labels": "calm"}, "at labels"), ({"sha256": None}, "at sha256")):  # fmt: skip
+        path.write_text(json.dumps({**values, **damage}))
+        with pytest.raises(InputError, match=said):
+            CorpusFacts.read(tmp_path, "tiny")

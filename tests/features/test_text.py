@@ -284,6 +284,16 @@ def test_damaged_folders_get_one_sentence(
     assert str(folder) in str(caught.value)
 
 
+def test_a_tokenizer_that_panics_is_told(tiny_encoder: Build, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_encoder("bert"), tmp_path / "encoder")
+    settings = json.loads((folder / "tokenizer.json").read_text())
+    tokens = settings["post_processor"]["special_tokens"]
+    tokens["other"] = tokens.pop("</s>")  # which the template goes on to name
+    (folder / "tokenizer.json").write_text(json.dumps(settings))
+    with pytest.raises(InputError, match=f"{folder}: its tokenizer is damaged"):
+        TextEncoder.load(str(folder))
+
+
 def test_code_in_a_folder_is_not_run(tiny_encoder: Build, tmp_path: Path) -> None:
     folder = shutil.copytree(tiny_encoder("bert"), tmp_path / "hostile")
     config = json.loads((folder / "config.json").read_text())

@@ -98,4 +98,6 @@ class CorpusFacts:
         """
         path = folder / f"{name}.json"
         values = read_shaped(path, FACTS)
+        if any(len(row) != len(values["labels"]) for row in values["support"]):
+            raise InputError(f"{path}: expected a count for each of {len(values['labels'])} labels, found others")
         return cls(**{name: values[name] for name in FACTS} | {"labels": tuple(values["labels"])})

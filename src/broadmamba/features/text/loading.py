@@ -12,6 +12,7 @@ from torch import nn
 
 from broadmamba.errors import InputError, MissingExtraError
 from broadmamba.features.text.encoder_folder import TOKENIZER, EncoderFolder
+from broadmamba.features.text.tokens import ids_of, is_panic
 from broadmamba.model.limits import bounded
 from broadmamba.storage import tensor_sizes
 
@@ -59,7 +60,9 @@ def load_encoder(folder: EncoderFolder, trusted: bool) -> tuple[Any, Any]:
             raise
         except MemoryError:
             raise InputError(f"{folder.path}: there is not enough memory for this text encoder") from None
-        except Exception as error:  # transformers raises nearly anything on damaged files
+        except BaseException as error:  # transformers raises nearly anything on damaged files
+            if not isinstance(error, Exception) and not is_panic(error):
+                raise
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise InputError(f"{folder.path}: cannot be loaded as a text encoder ({reason})") from None
     missing = sorted(key for key in report["missing_keys"] if not key.startswith(_NOT_READ))
@@ -119,7 +122,7 @@ def _check_tokenizer(tokenizer: Any, model: Any) -> None:
         raise InputError(f"its tokenizer has ids up to {max(beyond)}, the model has embeddings for {table} ids, from 0")
     chosen = words[:: max(1, len(words) // _PROBES)]
     spoken = [text for word in chosen if (text := word.strip("#▁Ġ ").removesuffix("</w>").removesuffix("@@"))]
-    found = tokenizer(spoken, add_special_tokens=False, padding=False)["input_ids"] if spoken else []
+    found = ids_of(tokenizer, spoken, add_special_tokens=False) if spoken else []
     if spoken and not any(id != tokenizer.unk_token_id for ids in found for id in ids):
         raise InputError(
             f"its tokenizer turns {len(spoken)} words of its own vocabulary, such as {spoken[0]!r:.40}, "

@@ -48,14 +48,8 @@ class TurnTokens:
             return []
         most = limit * _CHARACTERS_A_TOKEN
         whole = [text[:most].encode("utf-8", "replace").decode() for text in texts]  # no half characters
-        found: list[list[int]] = self._tokenizer(
-            whole,
-            padding=False,
-            truncation=True,
-            max_length=limit,
-            add_special_tokens=False,
-            return_attention_mask=False,
-        )["input_ids"]
+        options = {"truncation": True, "max_length": limit, "return_attention_mask": False}
+        found: list[list[int]] = ids_of(self._tokenizer, whole, add_special_tokens=False, **options)
         return found
 
     def _join(self, turns: Sequence[list[int]], limit: int) -> TokenIds:
@@ -68,6 +62,25 @@ class TurnTokens:
             ids += own
             owners += [position] * len(own)
         return ids, owners
+
+
+def ids_of(tokenizer: Any, texts: str | Sequence[str], **options: Any) -> Any:
+    """What a tokenizer makes of a text or of several, unpadded.
+
+    Raises:
+        InputError: its file is damaged in a way that shows only now.
+    """
+    try:
+        return tokenizer(texts, padding=False, **options)["input_ids"]
+    except BaseException as error:
+        if not is_panic(error):
+            raise
+        raise InputError(f"its tokenizer is damaged ({error})") from None
+
+
+def is_panic(error: BaseException) -> bool:
+    """Whether compiled code gave up, which is no `Exception`."""
+    return type(error).__name__ == "PanicException"
 
 
 def pad(rows: Sequence[Sequence[int]], padding: int) -> tuple[Tensor, Tensor]:
@@ -110,8 +123,8 @@ def _special_tokens(tokenizer: Any) -> tuple[list[int], list[int]]:
         InputError: it puts something else in place of the text.
     """
     for text in ("a", *sorted(tokenizer.get_vocab())):  # some vocabularies have no letters
-        inner: list[int] = tokenizer(text, add_special_tokens=False, padding=False)["input_ids"]
-        whole: list[int] = tokenizer(text, padding=False)["input_ids"]
+        inner: list[int] = ids_of(tokenizer, text, add_special_tokens=False)
+        whole: list[int] = ids_of(tokenizer, text)
         if inner:
             break
     for start in range(len(whole)):
