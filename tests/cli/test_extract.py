@@ -134,3 +134,26 @@ def test_wrong_media_gets_one_sentence(corpus: Path, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=words):
             run(corpus, *options)
     assert not Corpus.open(corpus).features
+
+
+def test_a_failed_row_is_tried_again(corpus: Path, tmp_path: Path) -> None:
+    media = clips(tmp_path / "media")
+    run(corpus, "--audio", "logmel", "--media", media, "--channels", "best")
+    before = Corpus.open(corpus).features["logmel"].values[:3].tobytes()
+    assert "already; nothing to do" in run(corpus, "--audio", "logmel", "--media", media)
+    (media / "u3.wav").write_bytes((media / "u0.wav").read_bytes())
+    told = run(corpus, "--audio", "logmel", "--media", media, "--retry")
+    assert "utterances that were tried again: 1" in told
+    feature = Corpus.open(corpus).features["logmel"]
+    assert feature.values[:3].tobytes() == before
+    assert feature.values[3].tobytes() == feature.values[0].tobytes()
+    assert "already; nothing to do" in run(corpus, "--audio", "logmel", "--media", media, "--retry")
+    for options, words in (
+        (["--audio", "logmel", "--audio-track", "2"], "made of other sound"),
+        (["--audio", "logmel", "--channels", "left"], "mix, best or a number"),
+        (["--video", "expression", "--channels", "1"], "--channels is for --audio"),
+    ):
+        with pytest.raises(InputError, match=words):
+            run(corpus, *options, "--media", media)
+    with pytest.raises(InputError, match="--retry is for --audio and --video"):
+        run(corpus, "--retry")

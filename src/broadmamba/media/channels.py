@@ -105,11 +105,11 @@ class Survey:
         self._length = sum(map(len, self._waiting))
         if not count:
             return
-        frames = samples[: count * size].reshape(count, size, -1)
+        frames = np.ascontiguousarray(samples[: count * size].T).reshape(-1, count, size)
         step = max(1, self._rate // 16_000)
-        changes = frames[:, step:] - frames[:, :-step]
-        powers = np.square(changes).mean(axis=1, dtype=np.float64)
-        mixed = np.square(changes @ self._weights.astype(np.float32)).mean(axis=1, dtype=np.float64)
+        common = _products(frames[..., step:] - frames[..., :-step])
+        powers = np.diagonal(common, axis1=1, axis2=2)
+        mixed = np.einsum("c,fcd,d->f", self._weights, common, self._weights)
         heard = powers.max(axis=1) > _HEARD
         apart = powers @ np.square(self._weights)
         cancelled = heard & (mixed < _CANCELS * apart)
@@ -121,8 +121,8 @@ class Survey:
             numbers = np.clip(np.round(of_channel).astype(int) + _LEVELS - 1, 0, _LEVELS - 1)
             self._levels[channel] += np.bincount(numbers, minlength=_LEVELS)
         if powers.shape[1] == 2:
-            common = (changes[..., 0] * changes[..., 1]).mean(axis=1, dtype=np.float64)
-            self._copied += float(apart[heard & (np.abs(common) >= _COPY * np.sqrt(powers.prod(axis=1)))].sum())
+            copies = np.abs(common[:, 0, 1]) >= _COPY * np.sqrt(powers.prod(axis=1))
+            self._copied += float(apart[heard & copies].sum())
             self._compare(levels, heard)
 
     def _compare(self, levels: Array, heard: NDArray[np.bool_]) -> None:
@@ -151,6 +151,17 @@ class Survey:
         sums = self._levels.cumsum(axis=1)
         found: NDArray[np.int64] = (sums < share * sums[:, -1:]).sum(axis=1)
         return found
+
+
+def _products(changes: Samples) -> Array:
+    """Mean products of each two channels, `(frames, channels, channels)`, of `(channels, frames, samples)`."""
+    channels, frames, samples = changes.shape
+    products = np.empty((frames, channels, channels))
+    for one in range(channels):
+        for other in range(one + 1):
+            sums = np.einsum("fs,fs->f", changes[one], changes[other])
+            products[:, one, other] = products[:, other, one] = sums / samples
+    return products
 
 
 def mixing_weights(layout: str, channels: int, rate: int) -> Array | None:
