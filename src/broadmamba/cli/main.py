@@ -53,8 +53,12 @@ def broadmamba(
 class _Notices(logging.Handler):
     """Shows what the user should know, a sentence each: what the package logs as a warning."""
 
+    told_of_stop = False
+
     def emit(self, record: logging.LogRecord) -> None:
-        say(f"broadmamba: {record.getMessage()}")
+        message = record.getMessage()
+        self.told_of_stop |= message.startswith("stopped: ")
+        say(f"broadmamba: {message}")
 
 
 def run() -> None:
@@ -65,6 +69,8 @@ def run() -> None:
     logging.getLogger("broadmamba").addHandler(notices)
     try:
         code = _run()
+        if code == INTERRUPTED and not notices.told_of_stop:  # long work tells what it keeps
+            say("broadmamba: interrupted")
     finally:
         logging.getLogger("broadmamba").removeHandler(notices)
         finish_streams()
@@ -78,11 +84,8 @@ def _run() -> int:
         finally:
             sys.stdout.flush()
     except SystemExit as leaving:
-        if leaving.code == INTERRUPTED:
-            say("broadmamba: interrupted")
         return int(leaving.code or 0)
     except KeyboardInterrupt:
-        say("broadmamba: interrupted")
         return INTERRUPTED
     except BroadMambaError as error:
         say(f"broadmamba: {error}")
