@@ -20,7 +20,7 @@ NAMES = ["talk.srt", "talk.vtt", "talk.txt", "talk.csv", "talk"]
 def archive() -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as zipped:
-        zipped.writestr("word/document.xml", "<w:document/>")
+        zipped.writestr(zipfile.ZipInfo("word/document.xml"), "<w:document/>")
     return file.getvalue()
 
 
@@ -42,7 +42,7 @@ def sound() -> bytes:
         (b"%PDF-1.7\n1 0 obj\nendobj\n", "found a PDF file"),
         (rb"{\rtf1\ansi Anna: Hi\par}", "found an RTF file"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(100), "found an old file of an office program"),
-        (gzip.compress(b"Anna: Hi"), "found a gzip archive"),
+        (gzip.compress(b"Anna: Hi", mtime=0), "found a gzip archive"),
         (sound(), r"found a recording \(wav\)"),
         (b"<!DOCTYPE html>\n<html><body>404</body></html>", "found an HTML page"),
         ("<!doctype HTML><title>Seite</title>ä".encode("utf-16"), "found an HTML page"),
