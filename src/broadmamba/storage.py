@@ -328,7 +328,8 @@ def json_text(value: Any, indent: int | None = None) -> str:
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]], *, excel: bool = False) -> str:
     """Rows as CSV text with a header, lines ending in a plain newline.
 
-    Text that a spreadsheet would take for a formula gets an apostrophe before it; all line breaks become newlines.
+    Text that a spreadsheet would take for a formula gets an apostrophe before it; all line breaks become newlines,
+    and NUL, at which many readers stop, becomes U+FFFD.
 
     Args:
         header: names of the columns.
@@ -346,7 +347,7 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]], *, excel: 
 
 def _cell(text: str) -> str:
     # a lone carriage return would break the row: csv quotes it only from Python 3.13 on
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "\ufffd")
     return f"'{text}" if _is_formula(text) else text
 
 
@@ -355,7 +356,7 @@ def _is_formula(text: str) -> bool:
 
     Some take full-width signs, such as `＝`, for plain ones.
     """
-    if text.startswith(("\t", "\n", "\x00")):
+    if text.startswith(("\t", "\n", "\ufffd")):
         return True
     begin = _BEFORE_FORMULA.match(text).end()  # type: ignore[union-attr]  # matches anything
     return unicodedata.normalize("NFKC", text[begin : begin + 1]).startswith(_FORMULA)

@@ -116,7 +116,7 @@ def test_csv_reads_back_as_it_was_and_holds_no_formula(prediction):
     for row, item in zip(rows, prediction, strict=True):
         u = item.utterance
         for cell, original in ((row["text"], u.text), (row["speaker"], u.speaker or "")):
-            original = original.replace("\r\n", "\n").replace("\r", "\n")
+            original = original.replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "\ufffd")
             assert not cell.startswith(("=", "+", "-", "@", "\t", "\n", "\r"))
             assert cell in (original, f"'{original}")
         assert (row["utterance"], row["label"], row["present"]) == (u.id, item.label, "+".join(item.present))
