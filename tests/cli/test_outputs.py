@@ -18,7 +18,7 @@ import pytest
 
 import broadmamba
 from broadmamba.data.corpus import Corpus
-from broadmamba.storage import exclusive
+from broadmamba.locks import exclusive
 
 Predict = Callable[..., Any]
 SOURCE = Path(broadmamba.__file__).parents[1]

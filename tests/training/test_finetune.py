@@ -27,8 +27,9 @@ from broadmamba.features.text.encoder_files import load_encoder_files
 from broadmamba.features.text.lora import SCALE, LowRank, adapt, merge
 from broadmamba.features.text.passages import Reading
 from broadmamba.features.text.tuned import is_tuned
+from broadmamba.locks import exclusive
 from broadmamba.recognition.recognizer import Recognizer
-from broadmamba.storage import exclusive, read_json, write_json
+from broadmamba.storage import read_json, write_json
 from broadmamba.training.finetune import FinetuneConfig, finetune
 from broadmamba.training.finetune_run import finetune_encoder
 from broadmamba.training.fit import fit

@@ -201,8 +201,8 @@ def _of_recording(
     work: Path | None,
     workers: int,
 ) -> ConversationPrediction:
+    from broadmamba.locks import temporary_folder
     from broadmamba.recognition.recording import predict_recording
-    from broadmamba.storage import temporary_folder
 
     with nullcontext(work) if work else temporary_folder() as folder, progress_stages() as progress:
         return predict_recording(
@@ -229,7 +229,8 @@ def _print(prediction: ConversationPrediction, format: str, source: Path, settin
 @contextmanager
 def _work_folder(out: Path | None, folder: bool) -> Iterator[Path | None]:
     """Where work is kept until all is done, held alone: with the output, since there the next run looks."""
-    from broadmamba.storage import beside, exclusive, is_stream, remove_leftovers
+    from broadmamba.locks import beside, exclusive, remove_leftovers
+    from broadmamba.storage import is_stream
 
     if out is None or is_stream(out):
         yield None

@@ -29,7 +29,7 @@ from broadmamba.data.corpus_folder import (
 )
 from broadmamba.data.spec import FeatureSpec
 from broadmamba.errors import InputError
-from broadmamba.storage import exclusive, remove_leftovers, temporary_folder
+from broadmamba.locks import exclusive, remove_leftovers, temporary_folder
 
 _WAIT = 60.0
 """Seconds that a process waits for others to add their features: each takes a moment."""

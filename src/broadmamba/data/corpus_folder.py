@@ -20,16 +20,8 @@ from numpy.typing import NDArray
 from broadmamba.data.conversation import Conversation, Utterance
 from broadmamba.data.spec import FeatureSpec
 from broadmamba.errors import InputError
-from broadmamba.storage import (
-    exclusive,
-    map_arrays,
-    read_json,
-    read_jsonl,
-    remove_leftovers,
-    save_arrays,
-    write_json,
-    write_jsonl,
-)
+from broadmamba.locks import exclusive, remove_leftovers
+from broadmamba.storage import map_arrays, read_json, read_jsonl, save_arrays, write_json, write_jsonl
 
 _WAIT = 60.0
 """Seconds that a process waits for another one to replace a corpus: it takes a moment."""

@@ -24,7 +24,7 @@ from broadmamba.data.identity import conversations_sha256, feature_sha256
 from broadmamba.errors import BroadMambaError, InputError
 from broadmamba.experiments.facts import CorpusFacts
 from broadmamba.experiments.jobs import Job, Progress, record_path, run_job, write_record
-from broadmamba.storage import remove_leftovers
+from broadmamba.locks import remove_leftovers
 
 
 def run_jobs(

@@ -17,7 +17,7 @@ from broadmamba.experiments.records import read_run
 from broadmamba.experiments.results import RowResults
 from broadmamba.experiments.settings import corpus_settings
 from broadmamba.experiments.studies import Row, Study, load_study, studies
-from broadmamba.storage import remove_leftovers
+from broadmamba.locks import remove_leftovers
 from broadmamba.training.config import TrainingConfig
 from broadmamba.training.options import changed
 

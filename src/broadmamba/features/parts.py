@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from broadmamba.data.spec import FeatureSpec
 from broadmamba.errors import InputError
-from broadmamba.storage import exclusive, map_arrays, save_arrays
+from broadmamba.locks import exclusive
+from broadmamba.storage import map_arrays, save_arrays
 
 _FOLDER = ".extract"
 

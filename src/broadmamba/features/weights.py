@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from broadmamba.errors import InputError
-from broadmamba.storage import read_bytes, temporary_folder
+from broadmamba.locks import temporary_folder
+from broadmamba.storage import read_bytes
 
 _MOST_BYTES = 64 * 2**20
 """Of one file of a package."""

@@ -13,7 +13,7 @@ from broadmamba.data.identity import conversations_sha256
 from broadmamba.errors import InputError
 from broadmamba.features.text.encoder_files import load_encoder_files
 from broadmamba.features.text.tuned import LEARNT, is_tuned, read_provenance, save_tuned
-from broadmamba.storage import exclusive
+from broadmamba.locks import exclusive
 from broadmamba.training.environment import environment
 from broadmamba.training.finetune import FinetuneConfig, FinetuneEpoch, finetune
 

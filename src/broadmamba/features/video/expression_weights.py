@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from broadmamba.caches import cache_folder
 from broadmamba.errors import InputError, MissingExtraError
 from broadmamba.features.weights import arrays_sha256, npm_package, read_package
-from broadmamba.storage import exclusive, map_arrays, save_arrays
+from broadmamba.locks import exclusive
+from broadmamba.storage import map_arrays, save_arrays
 
 PACKAGE_VERSION = "1.7.15"
 PACKAGE = f"@vladmandic/face-api@{PACKAGE_VERSION}"
