@@ -161,7 +161,7 @@ def changed_value(value: Any, chance: Random) -> Any:
     elif way == 6 and isinstance(holder[key], (int, float)) and not isinstance(holder[key], bool):
         number = holder[key]
         holder[key] = chance.choice(
-            [-number, str(number), number + 1, number - 1, number * 2**31, [number], int(number)]
+            [-number, str(number), number + 1, number - 1, number * 2**31, [number], number // 1]
         )
     else:
         holder[key] = deepcopy(chance.choice(_VALUES))
