@@ -31,11 +31,13 @@ GOOD = {"name": "a", "rows": [{"x": 1, "n": 2}, {"x": 0.5, "n": -1}], "more": {"
         ({"rows": [{"n": 1}]}, r"rows\[0\]\.x"),
         ({"more": {"k": 3}}, r"more\.k"),
         ({"more": []}, "more"),
+        ({"rest": ...}, "rest"),
+        ({"name": ...}, "name"),
     ],
 )
 def test_a_damaged_place_is_named(tmp_path: Path, changes: dict[str, Any], place: str) -> None:
     path = tmp_path / "x.json"
-    path.write_text(json.dumps({**GOOD, **changes}))
+    path.write_text(json.dumps({key: value for key, value in {**GOOD, **changes}.items() if value is not ...}))
     with pytest.raises(InputError, match=rf"x\.json: is damaged or of another version at {place};"):
         read_shaped(path, SHAPE)
 

@@ -12,6 +12,7 @@ from broadmamba.storage import read_json
 ANY = "any"
 """A key of a shape that stands for every key there is."""
 
+_ABSENT = object()  # stands for the value of a key that is not there
 _LARGEST = 1e100  # of a number, so that means and squares of several are finite
 
 
@@ -20,9 +21,9 @@ def read_shaped(path: Path, shape: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         path: of the file.
-        shape: a type, None, `[shape]` for a list of at least one, `(shape, shape)` for one of them, or keys with the
-            shapes of their values, which all must be there; `ANY` stands for every key. `float` takes whole numbers
-            too, no number is NaN or above 1e100, `object` takes anything.
+        shape: a type, None for nothing, `[shape]` for a list of at least one, `(shape, shape)` for one of them, or
+            keys with the shapes of their values, which all must be there; `ANY` stands for every key. `float` takes
+            whole numbers too, no number is NaN or above 1e100, `object` takes anything.
 
     Raises:
         InputError: it is missing, no JSON, or of another shape; the message names the place.
@@ -46,7 +47,11 @@ def _misfit(value: Any, shape: Any, place: str = "") -> str | None:
         if not isinstance(value, dict):
             return place
         wanted = {**(dict.fromkeys(value, shape[ANY]) if ANY in shape else {}), **shape}
-        parts = [(value.get(key), of, f"{place}.{key}" if place else key) for key, of in wanted.items() if key != ANY]
+        parts = [
+            (value.get(key, _ABSENT), of, f"{place}.{key}" if place else key)
+            for key, of in wanted.items()
+            if key != ANY
+        ]
     elif isinstance(shape, list):
         if not isinstance(value, list) or not value:
             return place
@@ -57,5 +62,7 @@ def _misfit(value: Any, shape: Any, place: str = "") -> str | None:
         kinds = (int,) if shape is int else (int, float)
         return None if type(value) in kinds and abs(value) <= _LARGEST else place  # NaN is not below it
     else:
-        return None if shape is object or type(value) is shape or (shape is None and value is None) else place
+        absent = value is None or value is _ABSENT
+        fits = absent if shape is None else value is not _ABSENT and (shape is object or type(value) is shape)
+        return None if fits else place
     return next((found for part in parts if (found := _misfit(*part)) is not None), None)

@@ -170,6 +170,17 @@ finetune_encoder(Corpus.open(sys.argv[1]), sys.argv[2], config, Path(sys.argv[3]
 """
 
 
+def test_what_a_kill_after_the_last_file_leaves_is_removed(
+    corpus: Corpus, encoder: Path, tuned: Path, tmp_path: Path
+) -> None:
+    out = shutil.copytree(tuned, tmp_path / "learnt")
+    whole = sorted(path.name for path in out.iterdir())
+    for name in ("state.pt", ".state.pt.1-a.tmp"):
+        (out / name).write_bytes(b"x")
+    finetune_encoder(corpus, str(encoder), CONFIG, out)
+    assert sorted(path.name for path in out.iterdir()) == whole
+
+
 def test_a_killed_run_goes_on_to_the_same_result(corpus: Corpus, encoder: Path, tuned: Path, tmp_path: Path) -> None:
     corpus.save(tmp_path / "corpus")
     out = tmp_path / "learnt"

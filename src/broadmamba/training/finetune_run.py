@@ -77,6 +77,9 @@ def _finetune_held(
         "settings": asdict(config),
         "seed": seed,
     }
+    state = out / _STATE
+    for leftover in out.glob(".*.tmp"):  # of a kill while writing
+        leftover.unlink()
     if is_tuned(out):
         provenance = read_provenance(out)
         if isinstance(provenance.get("corpus"), dict) and "sha256" not in provenance["corpus"]:
@@ -89,10 +92,8 @@ def _finetune_held(
             raise InputError(
                 f"{out}: holds an encoder that was fine-tuned with another {differing[0]}; choose another folder"
             )
+        state.unlink(missing_ok=True)  # of a kill when all was written
         return provenance
-    state = out / _STATE
-    for leftover in out.glob(".*.tmp"):  # of a kill while writing
-        leftover.unlink()
     if (out / LEARNT).exists() and not state.exists():
         raise InputError(f"{out}: expected a new folder, found {LEARNT} of an encoder that is not whole")
     base = load_encoder_files(source)
