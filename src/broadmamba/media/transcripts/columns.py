@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 FIELD_NAMES: Mapping[str, tuple[str, ...]] = {
@@ -22,6 +23,7 @@ _UNITS = {
 _SIGNS = re.compile(r"[\s_.()\[\]:#-]")
 _UNKNOWN = frozenset(["", "-", "--", "?", "na", "n/a", "#n/a", "nan", "nat", "null", "none", "nil", "undefined", "\\n"])
 _NUMBER = re.compile(r"[0-9]{1,15}(?:[.,]0*)?")
+_CACHED = 64  # headers: the keys of most objects are those of the one before
 _SLOWEST = 0.03
 """Characters a second; where less is said, whole numbers are no seconds. As milliseconds they are up to 30 a second."""
 
@@ -36,13 +38,9 @@ class Column(NamedTuple):
     a_second: int | None = None
 
 
-def find_fields(names: Sequence[str]) -> dict[str, str]:
-    """Which given name stands for which field, such as `{"text": "Utterance", "start": "StartTime"}`."""
-    return {field: column.name for field, column in find_columns(names).items()}
-
-
-def find_columns(names: Sequence[str]) -> dict[str, Column]:
-    """As `find_fields`, with the units that names such as `start_ms` or `End (sec)` give."""
+@lru_cache(maxsize=_CACHED)
+def find_columns(names: tuple[str, ...]) -> Mapping[str, Column]:
+    """Which column stands for which field: under `start` the one called `StartTime`, `start_ms` or `Start (sec)`."""
     plain = {_SIGNS.sub("", name).lower(): name for name in reversed(names)}
     found = {field: _find(plain, field, aliases) for field, aliases in FIELD_NAMES.items()}
     begun, ended = (_SIGNS.sub("", column.name).lower() if (column := found[key]) else "" for key in ("start", "end"))

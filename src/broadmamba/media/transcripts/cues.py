@@ -163,6 +163,8 @@ def _turns(parts: Sequence[_Part], names: Names) -> list[tuple[str | None, str]]
 
 def _unescape(text: str) -> str:
     """`html.unescape`, which fails on numbers that are too long; no character has one."""
+    if "&" not in text:
+        return text
     return html.unescape(_ENDLESS_REFERENCE.sub("\ufffd", text))
 
 

@@ -82,19 +82,19 @@ def parse_time(value: str, where: str, *, carries: bool = False, a_second: int =
     """
     written = plain_digits(value.strip())
     clock = _CLOCK.fullmatch(written)
-    if _SECONDS.fullmatch(written):
-        seconds = float(written.replace(",", ".")) / a_second
-    elif written.startswith(("-", "−")):
-        raise InputError(f"{where}: expected a time of 0 or later, found {written[:40]!r}")
-    elif _FRAMES.fullmatch(written):
-        raise InputError(f"{where}: expected a time as HH:MM:SS.mmm, found {written!r}, which counts frames")
-    elif clock and int(clock[2]) < 60 and int(clock[3]) < 60:
-        hours, minutes, whole = (int(part or 0) for part in clock.group(1, 2, 3))
+    if clock and int(clock[2]) < 60 and int(clock[3]) < 60:
+        hours, minutes, whole = int(clock[1] or 0), int(clock[2]), int(clock[3])
         fraction = clock[4] or clock[5] or "0"
         if carries and fraction == "1000":
             whole, fraction = whole + 1, "0"
         # one conversion from decimal, so that 16:16.059 is the float nearest to 976.059
         seconds = float(f"{hours * 3600 + minutes * 60 + whole}.{fraction}")
+    elif _SECONDS.fullmatch(written):
+        seconds = float(written.replace(",", ".")) / a_second
+    elif written.startswith(("-", "−")):
+        raise InputError(f"{where}: expected a time of 0 or later, found {written[:40]!r}")
+    elif _FRAMES.fullmatch(written):
+        raise InputError(f"{where}: expected a time as HH:MM:SS.mmm, found {written!r}, which counts frames")
     else:
         raise InputError(f"{where}: expected a time in seconds or as HH:MM:SS.mmm, found {written[:40]!r}")
     if seconds > LATEST:

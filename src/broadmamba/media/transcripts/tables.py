@@ -17,7 +17,6 @@ from broadmamba.media.transcripts.columns import (
     Column,
     are_milliseconds,
     find_columns,
-    find_fields,
     is_own,
     is_unknown,
 )
@@ -72,7 +71,7 @@ def _begin(text: str) -> tuple[str | None, int]:
 
 
 def _known_fields(header: str, delimiter: str) -> int:
-    fields = find_fields(_names(header, delimiter))
+    fields = find_columns(tuple(_names(header, delimiter)))
     return len(fields) if "text" in fields else 0
 
 
@@ -97,7 +96,8 @@ def csv_rows(source: Source) -> Iterator[Row]:
     _, begin = _begin(source.text)
     text, first = source.text[begin:], source.text.count("\n", 0, begin) + 1
     names = _names(text.split("\n", 1)[0], delimiter)
-    times = [names.index(column.name) for field, column in find_columns(names).items() if field in ("start", "end")]
+    known = find_columns(tuple(names))
+    times = [names.index(known[field].name) for field in ("start", "end") if field in known]
 
     def is_row(cells: Sequence[str]) -> bool:
         return len(cells) >= len(names) and bool(times) and all(_is_time(cells[column]) for column in times)
@@ -105,7 +105,7 @@ def csv_rows(source: Source) -> Iterator[Row]:
     own = is_own(names)
     found = quoted_cells(source, text, first, delimiter) if own else split_cells(source, text, first, delimiter, is_row)
     header, *lines = (found if own else unescape(found)) or [Line(first, [])]
-    columns = find_columns(header.cells)
+    columns = find_columns(tuple(header.cells))
     if "text" not in columns:
         raise InputError(
             f"{source.where(header.number)}: expected a header with a column {_either('text')}, "
@@ -147,7 +147,7 @@ def _objects(source: Source) -> Iterator[_Record]:
             raise InputError(f"{where}: expected a JSON object, found {written[:40]!r} ({error})") from None
         if not isinstance(values, dict):
             raise InputError(f"{where}: expected a JSON object, found {type(values).__name__}")
-        columns = find_columns(list(values))
+        columns = find_columns(tuple(values))
         if "text" not in columns:
             found = listed(values) or "no key"
             raise InputError(f"{where}: expected a key {_either('text')}, found {found}")

@@ -9,7 +9,7 @@ from itertools import chain, product
 from typing import Any, NamedTuple
 
 from broadmamba.errors import InputError
-from broadmamba.media.transcripts.columns import find_fields
+from broadmamba.media.transcripts.columns import find_columns
 from broadmamba.media.transcripts.rows import Row, Source, listed
 from broadmamba.media.transcripts.speech_json import clouds, meetings, services, whisper
 from broadmamba.media.transcripts.speech_json.services import no_times
@@ -154,7 +154,7 @@ def _following(text: str, position: int) -> int:
 
 def _is_own(value: dict[str, Any]) -> bool:
     """Whether an object is a line as `tables.jsonl_rows` reads them."""
-    fields = find_fields(list(value))
+    fields = find_columns(tuple(value))
     return "text" in fields and not isinstance(value.get("timestamp"), list) and "result" not in value
 
 
@@ -162,7 +162,7 @@ def _is_line(source: Source, value: dict[str, Any]) -> bool:
     """Whether one object alone is an utterance: a text that nothing else is known of could be a whole recording."""
     if any(_is_structure(part) for part in value.values()):
         return False
-    fields = find_fields(list(value))
+    fields = find_columns(tuple(value))
     return source.path.suffix.lower() in _LINES or (
         "text" in fields and not fields.keys().isdisjoint(["start", "speaker"])
     )
