@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from typing import NamedTuple
 
 from broadmamba.errors import InputError
 from broadmamba.media.transcripts.names import Names, could_be_name, known_name, split_speaker
@@ -21,15 +21,17 @@ _BRACKETED = rf"[\[(<{{]\s*{_SPAN}\s*[\])>}}]"
 _NAME = r"(?P<name>[^\[\]()<>:：][^\[\]<>:：]{0,79}?)"
 _DATE = r"[0-9]{1,4}[./-][0-9]{1,2}[./-][0-9]{1,4}"
 _HALF_DAY = r"\s?[AaPp]\.?\s?[Mm]\.?"
-_SAID = r"(?:\s*[-–—:]\s+(?P<text>.*)|\s+(?P<text>[^:：]{1,80}(?::\s|：).*))"  # behind a time that could be said
+_SAID = r"(?:\s*[-–—:]\s+|\s+(?=[^:：]{1,80}(?::\s|：)))(?P<text>.*)"  # behind a time that could be said
 _FORMS = {
     "bracketed": rf"{_BRACKETED}\s*(?:[-–—:]\s+)?(?P<text>.*)",
-    "named": rf"{_NAME}\s*(?:{_BRACKETED}:\s*(?P<text>.*)|:\s*{_BRACKETED}:?\s*(?P<text_>.*)|{_BRACKETED})",
+    "name, time": rf"{_NAME}\s*{_BRACKETED}:\s*(?P<text>.*)",
+    "name: time": rf"{_NAME}\s*:\s*{_BRACKETED}:?\s*(?P<text>.*)",
+    "name and time alone": rf"{_NAME}\s*{_BRACKETED}",
     "name in brackets": rf"\[(?P<name>[^\[\]:]{{1,80}})\]\s*{_SPAN}\s*(?P<text>.*)",
     "columns": rf"{_NAME}(?:\s*\t\s*|\s\s+|\s*\|\s*){_SPAN}",
     "span": rf"(?P<start>{_TIME})(?:{_TO}|,)(?P<end>{_TIME})(?:\s+(?P<text>.*))?",
     "time": rf"(?P<start>{_TIME})",
-    # the others could be what somebody says
+    # the others could be what somebody says (`_UNSURE`)
     "parted": rf"(?P<start>{_TIME})\s*(?:[-–—|]\s+|\t\s*)(?P<text>.*)",
     "before a name": rf"(?P<start>{_TIME})\s+(?P<text>[^:：\s][^:：]{{0,79}}(?::(?=\s|$)|：).*)",
     "after a name": rf"{_NAME}:?\s(?P<start>{_TIME}):?",
@@ -46,36 +48,19 @@ _CLOCKS = {
     "nick": rf"[\[(]?{_TIME}[\])]?\s+<[@+ ]?(?P<name>[^<>\s]{{1,40}})>\s*(?P<text>.*)",
     "chat": rf"{_TIME}\s+From\s+(?P<name>.{{1,80}}?)\s+to\s+.{{1,80}}?:\s*(?P<text>.*)",
 }
-_SURE = frozenset(["bracketed", "named", "name in brackets", "columns", "span", "time", "frames", *_CLOCKS])
+_UNSURE = ("parted", "before a name", "after a name", "before a text")
+_SURE = frozenset(["frames", *_FORMS, *_CLOCKS]) - frozenset(_UNSURE)
 _FRAMES = re.compile(r"[\[(]?[0-9]{2}[:;][0-9]{2}[:;][0-9]{2}[:;][0-9]{2}\b.*")
 _STAMPED = re.compile(r"(.*)#([0-9]{1,2}:[0-9]{2}:[0-9]{2})-([0-9]{1,3})#\s*")
 _IN_WORDS = re.compile(r"(?:[0-9]{1,2} (?:hour|minute|second)s?(?:,? |$))+")
 _LATEST_FIRST = 120.0  # seconds; `10:30 was early` is a sentence
 _LOOKED_AT = 2000  # lines that decide on the format
 _LONGEST_LINE = 300  # characters of a line in which a time is looked for; what is said may be longer
-
-
-def _compiled(forms: dict[str, str]) -> dict[str, re.Pattern[str]]:
-    """Patterns, in which a group that comes several times has a number behind its name."""
-    compiled = {}
-    for form, pattern in forms.items():
-        seen: dict[str, int] = {}
-
-        def numbered(found: re.Match[str], seen: dict[str, int] = seen) -> str:
-            seen[found[1]] = seen.get(found[1], 0) + 1
-            return f"(?P<{found[1]}{seen[found[1]] if seen[found[1]] > 1 else ''}>"
-
-        compiled[form] = re.compile(re.sub(r"\(\?P<(\w+)>", numbered, pattern), re.DOTALL)
-    return compiled
-
-
-_PATTERNS = _compiled(_FORMS)
-_CLOCK_PATTERNS = _compiled(_CLOCKS)
+_PATTERNS = {form: re.compile(pattern, re.DOTALL) for form, pattern in (*_CLOCKS.items(), *_FORMS.items())}
 _HAS_TIME = re.compile(r"[0-9][:;][0-9]{2}|[0-9]s")
 
 
-@dataclass(frozen=True, slots=True)
-class _Head:
+class _Head(NamedTuple):
     """A line with a time: its number, form, times as they are written, name, and the text in the same line."""
 
     line: int
@@ -84,7 +69,7 @@ class _Head:
     end: str | None
     name: str | None
     text: str
-    below: list[str] = field(default_factory=list)
+    below: Sequence[str] = ()
 
 
 def is_timed_text(text: str) -> bool:
@@ -120,7 +105,7 @@ def timed_rows(source: Source) -> list[Row]:
         _LOG.warning("%s: lines above the first time are taken for a title, and not read (%d)", source.path, title)
     ends = [*(head.line - 1 for head in heads[1:]), len(lines)]
     filled = _with_names_below(
-        [replace(head, below=_below(head, lines[head.line : end])) for head, end in zip(heads, ends, strict=True)]
+        [head._replace(below=_below(head, lines[head.line : end])) for head, end in zip(heads, ends, strict=True)]
     )
     names = _names(filled)
     return with_ends(row for head in _with_names_above(filled) for row in _turns(source, head, names))
@@ -213,21 +198,18 @@ def _head(number: int, line: str) -> _Head | None:
         return None
     if _FRAMES.fullmatch(line):
         return _Head(number, "frames", None, None, None, line)
-    for form, pattern in (*_CLOCK_PATTERNS.items(), *_PATTERNS.items()):
+    for form, pattern in _PATTERNS.items():
         found = pattern.fullmatch(line)
         if not found:
             continue
-        groups = {key: value for key, value in found.groupdict().items() if value is not None}
-        start, end, name, text = (
-            next((value for key, value in groups.items() if key.startswith(group)), None)
-            for group in ("start", "end", "name", "text")
-        )
+        groups = found.groupdict()
+        name = groups.get("name")
         name = name.strip().rstrip(",-–—|").strip() if name else None
         if name is not None and not could_be_name(name):
             continue
         if form == "after a name" and split_speaker(f"{name}:")[0] is None:
             continue
-        return _Head(number, form, start, end, name, (text or "").strip())
+        return _Head(number, form, groups.get("start"), groups.get("end"), name, (groups.get("text") or "").strip())
     return None
 
 
@@ -236,7 +218,7 @@ def _with_names_below(heads: Sequence[_Head]) -> list[_Head]:
     bare = [head for head in heads if head.name is None and head.text]
     if not all(head.below and split_speaker(f"{head.text}:")[0] for head in bare):
         return list(heads)
-    return [replace(head, name=head.text, text="") if head.name is None and head.text else head for head in heads]
+    return [head._replace(name=head.text, text="") if head.name is None and head.text else head for head in heads]
 
 
 def _with_names_above(heads: Sequence[_Head]) -> Iterator[_Head]:
@@ -244,7 +226,7 @@ def _with_names_above(heads: Sequence[_Head]) -> Iterator[_Head]:
     name: str | None = None
     for head in heads:
         if head.name is None and not head.text:
-            head = replace(head, name=name)
+            head = head._replace(name=name)
         else:
             name = head.name
         yield head

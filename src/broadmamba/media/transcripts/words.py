@@ -68,6 +68,8 @@ def with_speakers(source: Source, words: Sequence[Word]) -> list[Word]:
     """
     if len(words) > _MOST_WORDS:
         raise InputError(f"{source.path}: expected at most {_MOST_WORDS} words, found {len(words)}")
+    if not source.turns:
+        return list(words)
     lacking = [index for index, word in enumerate(words) if word.speaker is None]
     found = speakers_of([(words[index].start, words[index].end) for index in lacking], source.turns)
     given = list(words)
