@@ -13,23 +13,23 @@ from broadmamba.media.transcripts.cues import has_timing, srt_rows, webvtt_rows
 from broadmamba.media.transcripts.decoding import read_lines
 from broadmamba.media.transcripts.eaf import eaf_rows, is_eaf
 from broadmamba.media.transcripts.elan_table import elan_rows, is_elan_table
+from broadmamba.media.transcripts.labels import htk_rows, is_htk, is_labels, label_rows, refuse_table
+from broadmamba.media.transcripts.nist import (
+    ctm_rows,
+    is_ctm,
+    is_rttm,
+    is_stm,
+    rttm_rows,
+    rttm_turns,
+    stm_rows,
+)
 from broadmamba.media.transcripts.opening import is_stream
 from broadmamba.media.transcripts.plain import plain_rows
 from broadmamba.media.transcripts.rows import Row, Source, build_conversation
 from broadmamba.media.transcripts.speech_json import json_rows
 from broadmamba.media.transcripts.tables import csv_rows, find_delimiter, jsonl_rows
 from broadmamba.media.transcripts.textgrid import is_textgrid, textgrid_rows
-from broadmamba.media.transcripts.timedtables import (
-    htk_rows,
-    is_htk,
-    is_labels,
-    is_stm,
-    label_rows,
-    refuse_table,
-    stm_rows,
-)
 from broadmamba.media.transcripts.timedtext import is_timed_text, timed_rows
-from broadmamba.media.transcripts.timemarked import ctm_rows, is_ctm, is_rttm, rttm_rows, rttm_turns
 from broadmamba.media.turns import Turn, assign_speakers
 
 _Reader = Callable[[Source], Iterable[Row]]
@@ -111,7 +111,7 @@ def read_turns(path: Path | str, *, encoding: str | None = None) -> tuple[Turn, 
         encoding: of the file, such as `cp1251`; None finds out (`decoding.read_lines`).
 
     Raises:
-        InputError: the file cannot be read or is not RTTM (`timemarked.rttm_turns`); the message names the line.
+        InputError: the file cannot be read or is not RTTM (`nist.rttm_turns`); the message names the line.
     """
     path = Path(path)
     return rttm_turns(Source(path, read_lines(path, encoding)))

@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 from broadmamba.data.conversation import LATEST, MOST_HOURS, Conversation, Utterance
 from broadmamba.errors import InputError
 from broadmamba.media.transcripts.names import known_name
 from broadmamba.media.transcripts.opening import name_of
 from broadmamba.media.turns import Turn
+
+_Part = TypeVar("_Part")
 
 MOST_UTTERANCES = 200_000
 """Of a conversation: days of talk."""
@@ -166,6 +169,28 @@ def listed(names: Iterable[str]) -> str:
     """The first twelve names, each cut and on one line, for a message."""
     first = list(islice(names, 13))
     return ", ".join([" ".join(name[:30].split()) for name in first[:12]] + ["…"] * (len(first) > 12))
+
+
+def of_one_recording(source: Source, parts: Sequence[_Part], name: Callable[[_Part], str]) -> Sequence[_Part]:
+    """The parts of one recording: all, or of several recordings in one file, those of the one named like the file.
+
+    Args:
+        source: the file.
+        parts: of it.
+        name: of the recording that a part belongs to.
+
+    Raises:
+        InputError: there are several recordings, and none has the file's name.
+    """
+    names = list(dict.fromkeys(map(name, parts)))
+    if len(names) <= 1:
+        return parts
+    own = source.path.stem
+    if own not in names:
+        raise InputError(
+            f"{source.path}: expected one recording, or one named {own[:60]}, found {len(names)} ({listed(names)})"
+        )
+    return [part for part in parts if name(part) == own]
 
 
 def with_ends(rows: Iterable[Row]) -> list[Row]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from broadmamba.errors import InputError
-from broadmamba.media.transcripts.rows import Row, Source, listed
+from broadmamba.media.transcripts.rows import Row, Source, of_one_recording
 from broadmamba.media.transcripts.segments import Spoken, segment_rows
 from broadmamba.media.transcripts.speech_json.entries import MILLISECONDS, Entry, entries_of, first_of
 
@@ -87,16 +86,8 @@ def seglst(source: Source, value: Any) -> list[Row]:
         InputError: there are several sessions, and none has the file's name.
     """
     entries = entries_of(source, value, "segment")
-    sessions = list(dict.fromkeys(entry.name("session_id") or "" for entry in entries))
-    if len(sessions) > 1:
-        if source.path.stem not in sessions:
-            raise InputError(
-                f"{source.path}: expected one session, or one named {source.path.stem[:60]}, found {len(sessions)}"
-                f" ({listed(sessions)})"
-            )
-        entries = [entry for entry in entries if entry.name("session_id") == source.path.stem]
     found: list[tuple[Spoken, tuple[()]]] = []
-    for entry in entries:
+    for entry in of_one_recording(source, entries, lambda entry: entry.name("session_id") or ""):
         times = [
             entry.clock(key) if isinstance(entry.values.get(key), str) else entry.seconds(key)
             for key in ("start_time", "end_time")

@@ -1,4 +1,4 @@
-"""Tables of times that are known by their columns: labels of Audacity and HTK, and NIST's STM."""
+"""Labels of Audacity and HTK: a start, an end and a label a line, without a header."""
 
 from __future__ import annotations
 
@@ -20,14 +20,6 @@ _HTK = re.compile(rf"({_WHOLE})\s+({_WHOLE})\s+(\S.*)")
 _TIME_CELL = re.compile(rf"{_DECIMAL}|[0-9]{{1,3}}:[0-9]{{2}}(?::[0-9]{{2}})?(?:[.,][0-9]{{1,3}})?")
 _HTK_UNITS = 10_000_000  # of 100 ns, a second
 _SPECTRUM = "\\"  # begins a line with the frequencies of the label above
-
-_STM = re.compile(
-    r"(?P<file>\S+)\s+(?P<channel>\S+)\s+(?P<speaker>\S+)\s+(?P<start>[0-9]*\.?[0-9]+)\s+(?P<end>[0-9]*\.?[0-9]+)"
-    r"(?:\s+(?P<labels><[^<>]*>))?(?:\s+(?P<text>.*))?"
-)
-_ALTERNATIVES = re.compile(r"\{\s*([^/{}]*?)\s*(?:/[^{}]*)?\}")
-_NOT_SCORED = "ignore_time_segment_in_scoring"
-_BETWEEN = "inter_segment_gap"
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
@@ -110,59 +102,3 @@ def _labels(source: Source, form: re.Pattern[str], seconds: Callable[[str, str],
         speaker, words = (said.speaker, said.text) if said else (None, text)
         rows.append(Row(f"line {number}", words, speaker, start, None if moments else end))
     return with_ends(rows)
-
-
-def is_stm(text: str, sure: bool) -> bool:
-    """Whether the first lines are NIST's segments.
-
-    Args:
-        text: of the file.
-        sure: whether its name says so; else each line needs labels such as `<o,f0,male>`.
-    """
-    lines = [line.strip() for _, line in islice(_lines(text), _LOOKED_AT) if not line.startswith(";;")]
-    found = [_STM.fullmatch(line) for line in lines]
-    return (
-        bool(found)
-        and all(line and float(line["start"]) <= float(line["end"]) for line in found if line)
-        and all(line and (sure or line["labels"]) for line in found)
-    )
-
-
-def stm_rows(source: Source) -> list[Row]:
-    """Segments of an STM file: `file channel speaker start end <labels> text`, in seconds.
-
-    Segments that are not scored and gaps between segments are passed over; of alternatives in braces, the first is
-    read. Of several recordings, the one named like the file is.
-
-    Raises:
-        InputError: a line is not of this form, or several recordings of which none has the file's name.
-    """
-    segments = []
-    for number, line in _lines(source.text):
-        if line.startswith(";;"):
-            continue
-        found = _STM.fullmatch(line.strip())
-        if not found:
-            raise InputError(
-                f"{source.where(number)}: expected recording, channel, speaker, start, end and text"
-                f", found {line.strip()[:40]!r}"
-            )
-        segments.append((number, found))
-    recordings = {found["file"] for _, found in segments}
-    if len(recordings) > 1 and source.path.stem not in recordings:
-        raise InputError(
-            f"{source.path}: expected one recording, or one named {source.path.stem[:60]}, found {len(recordings)}"
-        )
-    rows = []
-    for number, found in segments:
-        text = (found["text"] or "").strip()
-        other = len(recordings) > 1 and found["file"] != source.path.stem
-        if other or found["speaker"] == _BETWEEN or text.lower() == _NOT_SCORED:
-            continue
-        where = source.where(number)
-        start, end = parse_time(found["start"], where), parse_time(found["end"], where)
-        words = _ALTERNATIVES.sub(r"\1", text).split()
-        rows.append(
-            Row(f"line {number}", " ".join(word for word in words if word != "@"), found["speaker"], start, end)
-        )
-    return rows

@@ -1,4 +1,4 @@
-"""NIST's time-marked tables: CTM, a word a line, and RTTM, a turn a line."""
+"""NIST's tables: CTM, a word a line; RTTM, a turn a line; and STM, a segment a line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from broadmamba.errors import InputError
 from broadmamba.media.transcripts.names import known_name
-from broadmamba.media.transcripts.rows import Row, Source, check_seconds, listed
+from broadmamba.media.transcripts.rows import Row, Source, check_seconds, of_one_recording, parse_time
 from broadmamba.media.transcripts.silence import is_silence
 from broadmamba.media.transcripts.words import Word, group_words, with_speakers
 from broadmamba.media.turns import Turn
@@ -20,10 +20,17 @@ _CTM_LINE = re.compile(
 _RTTM_LINE = re.compile(
     rf"[A-Z]+(?:[-_/][A-Z]+)*\s+\S+\s+\S+\s+(?:{_NUMBER}|<NA>)\s+(?:{_NUMBER}|<NA>)(?:\s+\S+){{2,5}}"
 )
+_STM_LINE = re.compile(
+    r"(?P<file>\S+)\s+(?P<channel>\S+)\s+(?P<speaker>\S+)\s+(?P<start>[0-9]*\.?[0-9]+)\s+(?P<end>[0-9]*\.?[0-9]+)"
+    r"(?:\s+(?P<labels><[^<>]*>))?(?:\s+(?P<text>.*))?"
+)
 _COMMENT = ";;"
 _LOOKED_AT = 20  # lines that decide on the format
 _LONGEST_LINE = 1000  # characters of a line that may decide
 _MOST_SPEAKERS = 1000
+_ALTERNATIVES = re.compile(r"\{\s*([^/{}]*?)\s*(?:/[^{}]*)?\}")
+_NOT_SCORED = "ignore_time_segment_in_scoring"
+_BETWEEN = "inter_segment_gap"
 _NO_WORDS = frozenset(["noise", "non-lex", "non-speech", "silence"])
 
 
@@ -39,6 +46,19 @@ def is_rttm(text: str) -> bool:
     return all(_RTTM_LINE.fullmatch(line) for line in lines) and any(line.startswith("SPEAKER") for line in lines)
 
 
+def is_stm(text: str, sure: bool) -> bool:
+    """Whether the first lines all look like STM.
+
+    Args:
+        text: of the file.
+        sure: whether its name says so; else each line needs labels such as `<o,f0,male>`.
+    """
+    found = [_STM_LINE.fullmatch(line) for line in _first_lines(text)]
+    return bool(found) and all(
+        line and float(line["start"]) <= float(line["end"]) and (sure or line["labels"]) for line in found
+    )
+
+
 def ctm_rows(source: Source) -> list[Row]:
     """Utterances of a CTM table, whose words are grouped at pauses and by speaker.
 
@@ -52,7 +72,7 @@ def ctm_rows(source: Source) -> list[Row]:
         InputError: a line is not of this form, a time is negative, or there are several recordings and none
             has the file's name; the message names the line.
     """
-    lines = _of_one_recording(source, list(_spoken_lines(source)), column=0)
+    lines = of_one_recording(source, list(_spoken_lines(source)), lambda line: line[1][0])
     read = [(_word(source, number, fields), fields) for number, fields in lines]
     said = [(word, fields) for word, fields in read if _is_word(fields)]
     words = with_speakers(source, [word for word, _ in said])
@@ -86,9 +106,39 @@ def rttm_turns(source: Source) -> tuple[Turn, ...]:
     return tuple(turn for _, turn in _numbered_turns(source) if known_name(turn.speaker))
 
 
+def stm_rows(source: Source) -> list[Row]:
+    """Segments of an STM table: `recording channel speaker start end <labels> text`, in seconds.
+
+    Segments that are not scored and gaps between segments are passed over; of alternatives in braces, the first is
+    read. Of several recordings in one table, the one named like the file is read.
+
+    Raises:
+        InputError: a line is not of this form, or there are several recordings and none has the file's name.
+    """
+    segments = []
+    for number, line in _lines(source):
+        found = _STM_LINE.fullmatch(line)
+        if not found:
+            raise InputError(
+                f"{source.where(number)}: expected recording, channel, speaker, start, end and text,"
+                f" found {line[:40]!r}"
+            )
+        segments.append((number, found))
+    rows = []
+    for number, found in of_one_recording(source, segments, lambda segment: segment[1]["file"]):
+        text = (found["text"] or "").strip()
+        if found["speaker"] == _BETWEEN or text.lower() == _NOT_SCORED:
+            continue
+        start, end = (parse_time(found[key], source.where(number)) for key in ("start", "end"))
+        words = [word for word in _ALTERNATIVES.sub(r"\1", text).split() if word != "@"]
+        rows.append(Row(f"line {number}", " ".join(words), found["speaker"], start, end))
+    return rows
+
+
 def _first_lines(text: str) -> list[str]:
     found: list[str] = []
-    for line in text[: _LOOKED_AT * _LONGEST_LINE].split("\n")[:-1] or [text]:
+    head = text[: _LOOKED_AT * _LONGEST_LINE]
+    for line in (head if head == text else head[: head.rfind("\n")]).split("\n"):
         if line.strip() and not line.lstrip().startswith(_COMMENT):
             found.append(line.strip()[:_LONGEST_LINE])
         if len(found) == _LOOKED_AT:
@@ -96,17 +146,18 @@ def _first_lines(text: str) -> list[str]:
     return found
 
 
-def _lines(source: Source) -> Iterator[tuple[int, list[str]]]:
-    """Number and fields of each line that is not empty or a comment."""
+def _lines(source: Source) -> Iterator[tuple[int, str]]:
+    """Number and content of each line that is not empty or a comment."""
     for number, line in enumerate(source.text.split("\n"), start=1):
         if line.strip() and not line.lstrip().startswith(_COMMENT):
-            yield number, line.split()
+            yield number, line.strip()
 
 
 def _spoken_lines(source: Source) -> Iterator[tuple[int, list[str]]]:
     """Lines of CTM words; of alternatives, only the first."""
     alternative = 0
-    for number, fields in _lines(source):
+    for number, line in _lines(source):
+        fields = line.split()
         if len(fields) < 5:
             raise InputError(
                 f"{source.where(number)}: expected recording, channel, start, duration and word"
@@ -117,18 +168,6 @@ def _spoken_lines(source: Source) -> Iterator[tuple[int, list[str]]]:
             alternative = {"<ALT_BEGIN>": 1, "<ALT>": alternative + 1, "<ALT_END>": 0}[mark]
         elif alternative <= 1:
             yield number, fields
-
-
-def _of_one_recording(source: Source, lines: list[tuple[int, list[str]]], column: int) -> list[tuple[int, list[str]]]:
-    names = list(dict.fromkeys(fields[column] for _, fields in lines))
-    if len(names) <= 1:
-        return lines
-    if source.path.stem not in names:
-        raise InputError(
-            f"{source.path}: expected one recording, or one named {source.path.stem[:60]}, found {len(names)}"
-            f" ({listed(names)})"
-        )
-    return [(number, fields) for number, fields in lines if fields[column] == source.path.stem]
 
 
 def _is_word(fields: list[str]) -> bool:
@@ -142,7 +181,7 @@ def _word(source: Source, number: int, fields: list[str]) -> Word:
 
 
 def _numbered_turns(source: Source) -> list[tuple[int, Turn]]:
-    lines = [(number, fields) for number, fields in _lines(source) if fields[0] == "SPEAKER"]
+    lines = [(number, line.split()) for number, line in _lines(source) if line.split(maxsplit=1)[0] == "SPEAKER"]
     if not lines:
         raise InputError(f"{source.path}: expected an RTTM table with lines SPEAKER, found none")
     for number, fields in lines:
@@ -150,7 +189,7 @@ def _numbered_turns(source: Source) -> list[tuple[int, Turn]]:
             raise InputError(f"{source.where(number)}: expected 9 or 10 fields of RTTM, found {len(fields)}")
     turns = [
         (number, Turn(*_span(source, number, fields[3], fields[4]), fields[7]))
-        for number, fields in _of_one_recording(source, lines, column=1)
+        for number, fields in of_one_recording(source, lines, lambda line: line[1][1])
     ]
     speakers = len({turn.speaker for _, turn in turns})
     if speakers > _MOST_SPEAKERS:
