@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import pprint
 import wave
 import zipfile
 from pathlib import Path
@@ -52,6 +53,10 @@ def sound() -> bytes:
         (b"<SAMI><BODY><SYNC Start=1><P>Hi</SAMI>", "found SAMI subtitles"),
         (b"<transcript><text start='1' dur='2'>Hi</text></transcript>", "found XML captions of YouTube"),
         (b"<notes><note>Hi</note></notes>\n", "found XML with the root notes"),
+        (pprint.pformat([{"text": "Anna: Hi, who is there?", "start": 1.5, "duration": 2.0}] * 3).encode(),
+         "found objects as Python prints them"),
+        (str({"text": "Hi", "segments": [{"start": 1.5, "end": 2.0, "text": "Hi"}]}).encode(),
+         "found objects as Python prints them"),
         (b"\xef\xbb\xbf[Script Info]\nTitle: x\n\n[Events]\nDialogue: 0,0:00:01.00,0:00:02.00,x,Anna,0,0,0,,Hi\n",
          r"found subtitles in the format of SubStation Alpha"),
     ],

@@ -183,3 +183,14 @@ def test_a_name_and_what_is_said_stand_in_the_line(lines):
         if said is not None:
             assert line.strip().endswith(said.text)
             assert said.speaker is None or (said.speaker.strip() and len(said.text) < len(line))
+
+
+def test_a_name_in_square_brackets_before_a_colon(read):
+    lines = ["[SPEAKER_00]: We won.", "[SPEAKER_01]: Who did?", "[Anna Lee]: We did.", "[1]: a footnote, of nobody"]
+    expected = [("SPEAKER_00", "We won."), ("SPEAKER_01", "Who did?"), ("Anna Lee", "We did."), (None, lines[3])]
+    assert read(cues(lines)) == expected
+
+
+def test_a_name_in_double_brackets_before_a_label(read):
+    lines = ["0.50\t1.25\t[[SPEAKER_00]]We won: at last.", "2.25\t3.00\t[[?]] Who did?", "3.50\t4.00\t[We] did."]
+    assert read("\n".join(lines)) == [("SPEAKER_00", "We won: at last."), (None, "Who did?"), (None, "[We] did.")]

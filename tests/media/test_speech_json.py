@@ -50,6 +50,19 @@ CHUNKS = [{"timestamp": [0.5, 1.25], "text": " We won."}, {"timestamp": [2.25, N
 # Whisper's family
 
 
+@pytest.mark.parametrize(("key", "write"), [("duration", float), ("dur", str)])
+def test_captions_of_a_video_site_with_how_long_each_is_shown(read, key, write):
+    shown = [("We won.", 0.5, 1.25), ("Who did?", 2.25, 3.5), ("We.", 4.0, 0.75), ("", 5.0, 1.0)]
+    content = [{"text": text, "start": write(start), key: write(length)} for text, start, length in shown]
+    # the second is still there when the third comes
+    assert read(content) == [
+        (None, "We won.", 0.5, 1.75),
+        (None, "Who did?", 2.25, 4.0),
+        (None, "We.", 4.0, 4.75),
+        (None, "", 5.0, 6.0),
+    ]
+
+
 def test_chunks_of_transformers_and_the_speakers_of_insanely_fast_whisper(read):
     assert read({"text": " " + TEXT, "chunks": CHUNKS}) == [
         (None, *row[1:3], end) for row, end in zip(two(), [1.25, None], strict=True)
@@ -436,6 +449,13 @@ def test_azure_by_ticks_durations_and_milliseconds(read):
 def google_words(tag: str | None, *, start: str = "startTime", end: str = "endTime") -> list[dict]:
     given = [{"word": w["word"], start: f"{w['start']:.3f}s", end: f"{w['end']:.3f}s"} for w in words()]
     return given if tag is None else labelled(given, tag, [1, 1, 2, 2])
+
+
+def test_google_as_its_library_writes_it_with_every_key(read):
+    spoken = [{**word, "confidence": 0.0, "speakerLabel": ""} for word in google_words("speakerTag")]
+    assert read({"results": [{"alternatives": [{"transcript": TEXT, "words": spoken}], "channelTag": 0}]}) == two(
+        "1", "2"
+    )
 
 
 def test_google_whose_last_result_holds_all_words_with_their_speakers(read):

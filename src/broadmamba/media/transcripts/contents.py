@@ -33,6 +33,7 @@ _ROOTS = {
     "rss": "a feed",
     "svg": "a picture (SVG)",
 }
+_PYTHON = re.compile(r"\[?\s*\{'\w+':\s")
 _SCRIPT = re.compile(r"\[Script Info\]|\[V4\+? Styles\]", re.I)
 
 
@@ -56,6 +57,8 @@ def markup_kind(text: str) -> str | None:
         return "an HTML page"
     if _SCRIPT.match(head):
         return "subtitles in the format of SubStation Alpha (ASS, SSA)"
+    if _PYTHON.match(head):
+        return "objects as Python prints them (json.dump writes them as JSON)"
     root = _XML.match(head)
     if root is None:
         return None

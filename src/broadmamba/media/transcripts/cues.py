@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from broadmamba.errors import InputError
+from broadmamba.media.transcripts.highlighting import without_highlights
 from broadmamba.media.transcripts.names import Names
 from broadmamba.media.transcripts.rolling import Cue, unrolled
 from broadmamba.media.transcripts.rows import Row, Source, carries_milliseconds, parse_time, plain_digits
@@ -68,7 +69,8 @@ def srt_rows(source: Source) -> Iterator[Row]:
 
 
 def _cue_rows(source: Source, *, ends_at_blank: bool) -> Iterator[Row]:
-    cues = [(cue, _parts("\n".join(cue.payload))) for cue in unrolled(list(_cues(source, ends_at_blank)), _plain_line)]
+    written = without_highlights(list(_cues(source, ends_at_blank)), _plain_line)
+    cues = [(cue, _parts("\n".join(cue.payload))) for cue in unrolled(written, _plain_line)]
     # the names of a conversation show in all its cues together
     names = Names(line for _, parts in cues for voice, text in parts if voice is None for line in _openings(text))
     for cue, parts in cues:

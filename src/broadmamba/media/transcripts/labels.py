@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 
 from broadmamba.errors import InputError
-from broadmamba.media.transcripts.names import Names
+from broadmamba.media.transcripts.names import Names, Said, known_name
 from broadmamba.media.transcripts.rows import Row, Source, parse_time, plain_digits, with_ends
 from broadmamba.media.transcripts.silence import is_silence
 
@@ -18,6 +18,7 @@ _WHOLE = r"[0-9]{1,12}"
 _LABEL = re.compile(rf"({_DECIMAL})\s+({_DECIMAL})(?:[\t ]+(.*))?")
 _HTK = re.compile(rf"({_WHOLE})\s+({_WHOLE})\s+(\S.*)")
 _TIME_CELL = re.compile(rf"{_DECIMAL}|[0-9]{{1,3}}:[0-9]{{2}}(?::[0-9]{{2}})?(?:[.,][0-9]{{1,3}})?")
+_LABEL_SPEAKER = re.compile(r"\[\[([^\[\]]{1,80})\]\]\s*(.*)")  # `[[SPEAKER_00]]…`, as whisperX writes it
 _HTK_UNITS = 10_000_000  # of 100 ns, a second
 _SPECTRUM = "\\"  # begins a line with the frequencies of the label above
 
@@ -98,7 +99,8 @@ def _labels(source: Source, form: re.Pattern[str], seconds: Callable[[str, str],
     names = Names(text for *_, text in found)
     rows = []
     for number, start, end, text in found:
-        said = names.split(text)
+        marked = _LABEL_SPEAKER.fullmatch(text)
+        said = Said(known_name(marked[1]), marked[2]) if marked else names.split(text)
         speaker, words = (said.speaker, said.text) if said else (None, text)
         rows.append(Row(f"line {number}", words, speaker, start, None if moments else end))
     return with_ends(rows)

@@ -27,6 +27,7 @@ _LONGEST_ODD_NAME = 80
 _MOST_ODD_WORDS = 8
 _PREFIX = re.compile(rf"([^:：]{{1,{_LONGEST_ODD_NAME}}})(?::[{_MARKS}]*(?=\s|$)|：)")
 _NUMBERED = re.compile(r"\(speaker ([^\s()]{1,20})\)\s*", re.IGNORECASE)  # whisper.cpp, in texts and subtitles
+_IN_BRACKETS = re.compile(r"\[([^\[\]]*[^\W\d][^\[\]]*)\]")  # `[SPEAKER_00]: …`, as whisperX writes it
 _MANNER = re.compile(r"\([^()]*[^\W\d][^()]*\)\s*$")
 _FORBIDDEN = re.compile(r"[,;!?…\"“”<>{}=\\|@]")
 _FORBIDDEN_IN_ODD = re.compile(r"[!?;…](?:\s|$)|\.{2}|[<>{}=]|-->|//")
@@ -182,6 +183,8 @@ def _prefix(line: str) -> _Prefix:
     if not found:
         return _Prefix("", line, False)
     name = _MANNER.sub("", _MARK.sub("", found.group(1))).strip()
+    bracketed = _IN_BRACKETS.fullmatch(name)
+    name = bracketed[1].strip() if bracketed else name
     rest = line[found.end() :].lstrip()
     if _is_sentence(name, rest):
         return _Prefix("", rest, False)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
 
-_AT_ONCE = 0.05  # seconds between two cues of a file that rolls; ordinary subtitles are further apart, or as near
+AT_ONCE = 0.05
+"""Seconds between two cues of a file that rolls; ordinary subtitles are further apart, or as near."""
 _SOON = 1.0  # seconds in which a line that is shown again has not been said again, once a file is known to roll
 _SHARE = 0.25  # of the cues with something new that go on from the one before, or of cues too short to be read
 _MOST_ROWS = 15  # of a screen, as television has them
@@ -80,9 +81,9 @@ def _rolls(cues: Sequence[Cue], shown: Sequence[list[str]]) -> bool:
     seen = [(cue, texts) for cue, texts in zip(cues, shown, strict=True) if texts]
     for (above, before), (cue, texts) in pairwise(seen):
         shared = _shared(before, texts)
-        near = above.start <= cue.start <= above.end + _AT_ONCE
+        near = above.start <= cue.start <= above.end + AT_ONCE
         if shared.lines == len(texts) and not shared.grows:  # nothing new: the line again, or said again
-            flashes += near and cue.end - cue.start <= _AT_ONCE
+            flashes += near and cue.end - cue.start <= AT_ONCE
         elif near and (shared.words or (shared.lines and _says_much(" ".join(before[-shared.lines :])))):
             going_on += 1
         else:

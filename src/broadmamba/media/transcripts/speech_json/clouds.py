@@ -201,8 +201,9 @@ def _speakers(words: list[Spoken]) -> bool:
 def _google_word(word: Entry) -> Spoken:
     riva = next((key for key in (*_START, *_END) if type(word.values.get(key)) in (int, float)), None)
     text = word.text("word").strip().removeprefix("▁")
-    tag = next((word.values[key] for key in _TAGS if word.has(key)), None)
-    speaker = None if tag in (None, 0, "") else word.name(*_TAGS)
+    # Google's own library writes every key, and zero or nothing under those that do not count
+    tags = [key for key in _TAGS if word.values.get(key) not in (None, 0, "")]
+    speaker = word.name(*tags)
     if riva:
         start, end = (
             word.seconds(next((key for key in keys if word.has(key)), keys[0]), MILLISECONDS) for keys in (_START, _END)

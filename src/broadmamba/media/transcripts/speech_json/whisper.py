@@ -17,6 +17,7 @@ _TIME_KEY = re.compile(
     r"(?:.*_)?(?:start|begin|end|stop|from|to|time|times|timestamp|timestamps|timecode|offset|duration|ts|ms)(?:_.*)?"
 )
 _SPEAKERS = ("speaker", "speaker_name", "speaker_label", "speaker_id")
+_DURATIONS = ("duration", "dur")
 _SPEAKER_TURN = re.compile(r"\s*\[SPEAKER_TURN\]\s*")
 _MOST_FOR_WORDS = 0.95
 
@@ -30,13 +31,31 @@ def segments(source: Source, value: Any) -> list[Row]:
     """Segments, or a list of them alone, with `start` and `end` in seconds, `text`, and perhaps `speaker` and `words`.
 
     openai-whisper and its API (`verbose_json`, `diarized_json`), faster-whisper, whisperX, whisper-timestamped,
-    stable-ts, Voxtral.
+    stable-ts, Voxtral; and captions of YouTube as libraries fetch them, with `duration` in place of `end`.
 
     Raises:
         InputError: a segment is no object or has no text, or has times of unknown names and units.
     """
     entries = entries_of(source, value if isinstance(value, list) else value["segments"], "segment")
-    return segment_rows(source, [_segment(entry) for entry in entries])
+    spoken = [_segment(entry) for entry in entries]
+    return segment_rows(source, _shown(entries, spoken))
+
+
+def _shown(
+    entries: Sequence[Entry], spoken: Sequence[tuple[Spoken, list[Spoken]]]
+) -> list[tuple[Spoken, list[Spoken]]]:
+    """Ends out of how long captions are shown (YouTube's), none beyond the start of the next, which it may overlap."""
+    shown = list(spoken)
+    for index, (entry, (whole, words)) in enumerate(zip(entries, spoken, strict=True)):
+        key = next((key for key in _DURATIONS if entry.has(key)), None)
+        length = None if key is None or whole.end is not None else _time(entry, key)
+        if length is not None and whole.start is not None:
+            following = spoken[index + 1][0].start if index + 1 < len(spoken) else None
+            end = whole.start + length
+            if following is not None and whole.start <= following < end:
+                end = following
+            shown[index] = (whole._replace(end=end), words)
+    return shown
 
 
 def _segment(entry: Entry) -> tuple[Spoken, list[Spoken]]:
