@@ -395,7 +395,9 @@ def test_tiers_that_cannot_be_given(tmp_path):
     with pytest.raises(InputError, match="expected at least one utterance, found none"):
         read_transcript(path, tiers=["notes"])
     (tmp_path / "a.srt").write_text("1\n00:00:01,000 --> 00:00:02,000\nHi\n")
-    with pytest.raises(InputError, match=r"a\.srt: expected a TextGrid or EAF file, since tiers of it were named"):
+    with pytest.raises(
+        InputError, match=r"a\.srt: expected TextGrid, EAF or ELAN.s tab-delimited text, since .* found SRT"
+    ):
         read_transcript(tmp_path / "a.srt", tiers=["Jo"])
 
 

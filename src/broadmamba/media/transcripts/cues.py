@@ -12,6 +12,7 @@ from broadmamba.media.transcripts.names import Names
 from broadmamba.media.transcripts.rolling import Cue, unrolled
 from broadmamba.media.transcripts.rows import Row, Source, carries_milliseconds, parse_time, plain_digits
 
+_WEBVTT = re.compile(r"WEBVTT(?=\s|$)")
 _CLOCK = r"([-+0-9.,]*:[-+0-9:.,]*?)"
 _TIMING = re.compile(rf"\s*{_CLOCK}\s*-->\s*{_CLOCK}(?:\s.*)?")
 _BROKEN_TIMING = re.compile(r"\s*[0-9][0-9:.,]*\s*(?:->|[–—]>|→)\s*[0-9][0-9:.,]*\s*")
@@ -29,9 +30,14 @@ _BLOCK_KEYWORDS = ("NOTE", "STYLE", "REGION")
 _DASH = re.compile(r"\s*(?:[-‐–—](?:\s+|(?=[^\W\d]|[\"'“‘¡¿\[(♪]))|>>+\s*)")
 
 
-def has_timing(text: str) -> bool:
+def is_webvtt(source: Source) -> bool:
+    """Whether a text begins as WebVTT does."""
+    return _WEBVTT.match(source.text.lstrip()) is not None
+
+
+def is_srt(source: Source) -> bool:
     """Whether any line is a cue's time span."""
-    return any(map(_timing, text.split("\n")))
+    return any(map(_timing, source.text.split("\n")))
 
 
 def _timing(line: str) -> re.Match[str] | None:
@@ -44,8 +50,12 @@ def webvtt_rows(source: Source) -> Iterator[Row]:
     What rolls over several cues is said once (`rolling.unrolled`).
 
     Raises:
-        InputError: a cue's times cannot be read, or belong to a piece of a stream; the message names the line.
+        InputError: it does not begin with a line WEBVTT, or a cue's times cannot be read or belong to a piece of a
+            stream; the message names the line.
     """
+    if not is_webvtt(source):
+        first = source.text.lstrip().split("\n", 1)[0]
+        raise InputError(f"{source.path}: expected WebVTT, which begins with a line WEBVTT, found {first[:30]!r}")
     _check_map(source)
     return _cue_rows(source, ends_at_blank=True)
 
@@ -58,7 +68,7 @@ def srt_rows(source: Source) -> Iterator[Row]:
     Raises:
         InputError: a cue's times cannot be read, or there is none; the message names the line.
     """
-    if not has_timing(source.text):
+    if not is_srt(source):
         raise InputError(f"{source.path}: expected cues with a line HH:MM:SS,mmm --> HH:MM:SS,mmm, found none")
     for line, text in enumerate(source.text.split("\n"), start=1):
         if _timing(text):

@@ -18,8 +18,9 @@ _DEEPEST = 32  # elements inside each other; EAF needs seven
 _LONGEST_TIME = 18  # digits
 
 
-def is_eaf(content: str) -> bool:
+def is_eaf(source: Source) -> bool:
     """Whether a text begins as XML with ELAN's root element does."""
+    content = source.text.lstrip()
     return content.startswith("<") and f"<{_ROOT}" in content[:_LOOKED_AT]
 
 

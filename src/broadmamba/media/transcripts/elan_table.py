@@ -32,9 +32,9 @@ class _Columns(NamedTuple):
     header: bool
 
 
-def is_elan_table(text: str) -> bool:
+def is_elan_table(source: Source) -> bool:
     """Whether the first lines are cells between tabs, of which two columns or more are times, and one stands behind."""
-    lines = (line for line in text.split("\n") if line.strip())
+    lines = (line for line in source.text.split("\n") if line.strip())
     return _columns([line.split("\t") for line, _ in zip(lines, range(_LOOKED_AT), strict=False)]) is not None
 
 

@@ -28,17 +28,17 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
     return ((number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip())
 
 
-def is_labels(text: str) -> bool:
+def is_labels(source: Source) -> bool:
     """Whether the first lines are a start and an end in seconds with decimals, and a label."""
-    lines = [line.strip() for _, line in islice(_lines(text), _LOOKED_AT) if not line.startswith(_SPECTRUM)]
+    lines = [line.strip() for _, line in islice(_lines(source.text), _LOOKED_AT) if not line.startswith(_SPECTRUM)]
     parted = len(lines) > 1 or any("\t" in line for line in lines)
     return parted and all(_LABEL.fullmatch(plain_digits(line)) for line in lines)
 
 
-def is_htk(text: str) -> bool:
-    """Whether the first lines are a start and an end as whole numbers, and a label."""
-    lines = [line.strip() for _, line in islice(_lines(text), _LOOKED_AT)]
-    return bool(lines) and all(_HTK.fullmatch(line) for line in lines)
+def is_htk(source: Source) -> bool:
+    """Whether the first lines of a `.lab` file are a start and an end as whole numbers, and a label."""
+    lines = [line.strip() for _, line in islice(_lines(source.text), _LOOKED_AT)]
+    return source.suffix == ".lab" and all(_HTK.fullmatch(line) for line in lines)
 
 
 def refuse_table(source: Source) -> None:

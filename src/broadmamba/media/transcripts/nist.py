@@ -34,26 +34,22 @@ _BETWEEN = "inter_segment_gap"
 _NO_WORDS = frozenset(["noise", "non-lex", "non-speech", "silence"])
 
 
-def is_ctm(text: str) -> bool:
+def is_ctm(source: Source) -> bool:
     """Whether the first lines, at least two, all look like CTM."""
-    lines = _first_lines(text)
+    lines = _first_lines(source.text)
     return len(lines) >= 2 and all(_CTM_LINE.fullmatch(line) for line in lines)
 
 
-def is_rttm(text: str) -> bool:
+def is_rttm(source: Source) -> bool:
     """Whether the first lines all look like RTTM, and one of them is a turn."""
-    lines = _first_lines(text)
+    lines = _first_lines(source.text)
     return all(_RTTM_LINE.fullmatch(line) for line in lines) and any(line.startswith("SPEAKER") for line in lines)
 
 
-def is_stm(text: str, sure: bool) -> bool:
-    """Whether the first lines all look like STM.
-
-    Args:
-        text: of the file.
-        sure: whether its name says so; else each line needs labels such as `<o,f0,male>`.
-    """
-    found = [_STM_LINE.fullmatch(line) for line in _first_lines(text)]
+def is_stm(source: Source) -> bool:
+    """Whether the first lines all look like STM; without the suffix, each needs labels such as `<o,f0,male>`."""
+    sure = source.suffix == ".stm"
+    found = [_STM_LINE.fullmatch(line) for line in _first_lines(source.text)]
     return bool(found) and all(
         line and float(line["start"]) <= float(line["end"]) and (sure or line["labels"]) for line in found
     )

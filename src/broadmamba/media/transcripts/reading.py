@@ -2,60 +2,72 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from broadmamba.data.conversation import Conversation
 from broadmamba.errors import InputError
 from broadmamba.media.transcripts.contents import markup_kind
-from broadmamba.media.transcripts.cues import has_timing, srt_rows, webvtt_rows
+from broadmamba.media.transcripts.cues import is_srt, is_webvtt, srt_rows, webvtt_rows
 from broadmamba.media.transcripts.decoding import read_lines
 from broadmamba.media.transcripts.eaf import eaf_rows, is_eaf
 from broadmamba.media.transcripts.elan_table import elan_rows, is_elan_table
 from broadmamba.media.transcripts.labels import htk_rows, is_htk, is_labels, label_rows, refuse_table
-from broadmamba.media.transcripts.nist import (
-    ctm_rows,
-    is_ctm,
-    is_rttm,
-    is_stm,
-    rttm_rows,
-    rttm_turns,
-    stm_rows,
-)
+from broadmamba.media.transcripts.nist import ctm_rows, is_ctm, is_rttm, is_stm, rttm_rows, rttm_turns, stm_rows
 from broadmamba.media.transcripts.opening import is_stream
 from broadmamba.media.transcripts.plain import plain_rows
 from broadmamba.media.transcripts.rows import Row, Source, build_conversation
-from broadmamba.media.transcripts.speech_json import json_rows
-from broadmamba.media.transcripts.tables import csv_rows, find_delimiter, jsonl_rows
+from broadmamba.media.transcripts.speech_json import is_json, json_rows
+from broadmamba.media.transcripts.tables import csv_rows, is_csv, jsonl_rows
 from broadmamba.media.transcripts.textgrid import is_textgrid, textgrid_rows
 from broadmamba.media.transcripts.timedtext import is_timed_text, timed_rows
 from broadmamba.media.turns import Turn, assign_speakers
 
-_Reader = Callable[[Source], Iterable[Row]]
 
-_BY_SUFFIX: dict[str, _Reader] = {
-    ".csv": csv_rows,
-    ".tsv": csv_rows,
-    ".jsonl": jsonl_rows,
-    ".ndjson": jsonl_rows,
-    ".json": json_rows,
-    ".srt": srt_rows,
-    ".vtt": webvtt_rows,
-    ".textgrid": textgrid_rows,
-    ".eaf": eaf_rows,
-    ".ctm": ctm_rows,
-    ".rttm": rttm_rows,
-    ".txt": plain_rows,
-    "": plain_rows,
-}
-_STRICT = (jsonl_rows, json_rows, textgrid_rows, eaf_rows)  # no other format is looked for under their suffixes
-_WEBVTT = re.compile(r"WEBVTT(?=\s|$)")
-_JSON = re.compile(r'(?:\[\s*)?\{\s*["}]')
-_KNOWN = (
-    "CSV, JSONL, SRT, WebVTT, TextGrid, EAF, JSON of speech to text, CTM, RTTM, STM, labels of Audacity, or text with"
-    " lines `Name: text` or times"
+class _Format(NamedTuple):
+    """A format of transcripts.
+
+    Attributes:
+        name: for people.
+        rows: reads the utterances of a file.
+        fits: whether a file is of this format by its content; None where only the suffix can say so.
+        suffixes: under which it is expected.
+        strict: whether a file with such a suffix is of this format or one of `_DECLARED`, and no other.
+        tiers: whether there are tiers to choose from.
+    """
+
+    name: str
+    rows: Callable[[Source], Iterable[Row]]
+    fits: Callable[[Source], bool] | None = None
+    suffixes: tuple[str, ...] = ()
+    strict: bool = False
+    tiers: bool = False
+
+
+# the first that fits a file is taken; these say themselves what they are, whatever the file is called
+_DECLARED = (
+    _Format("WebVTT", webvtt_rows, is_webvtt, (".vtt",)),
+    _Format("JSON of speech to text", json_rows, is_json, (".json",), strict=True),
+    _Format("TextGrid", textgrid_rows, is_textgrid, (".textgrid",), strict=True, tiers=True),
+    _Format("EAF", eaf_rows, is_eaf, (".eaf",), strict=True, tiers=True),
+    _Format("RTTM", rttm_rows, is_rttm, (".rttm",), strict=True),
+    _Format("CTM", ctm_rows, is_ctm, (".ctm",), strict=True),
 )
+_PLAIN = _Format("text with lines `Name: text`", plain_rows, suffixes=(".txt", ""))
+# these are known by their columns, their header and their times, in this order, since each may look like the next
+_LIKELY = (
+    _Format("labels of Audacity", label_rows, is_labels),
+    _Format("labels of HTK", htk_rows, is_htk),
+    _Format("STM", stm_rows, is_stm),
+    _Format("ELAN's tab-delimited text", elan_rows, is_elan_table, tiers=True),
+    _Format("CSV", csv_rows, is_csv, (".csv", ".tsv")),
+    _Format("SRT", srt_rows, is_srt, (".srt",)),
+    _Format("text with times", timed_rows, is_timed_text),
+    _Format("JSONL", jsonl_rows, suffixes=(".jsonl", ".ndjson"), strict=True),
+    _PLAIN,
+)
+_FORMATS = (*_DECLARED, *_LIKELY)
 
 
 def read_transcript(
@@ -68,8 +80,8 @@ def read_transcript(
     """Read who said what, when.
 
     Formats are CSV, JSONL, SRT, WebVTT, Praat's TextGrid, ELAN's EAF and tab-delimited text, JSON of speech to text,
-    CTM, RTTM, STM, labels of Audacity, text with times and lines `Name: text`. The format is found by content first
-    (a header, JSON objects, time spans, a known table header), then by the file's suffix. Ids that the file does not
+    CTM, RTTM, STM, labels of Audacity and HTK, text with times and lines `Name: text`. The format is found by content
+    first, then by the file's suffix. Ids that the file does not
     give are `<file name>_<n>`, n from 1. The order of the file is kept; what has tiers or single words is put in the
     order in which it begins.
 
@@ -93,14 +105,15 @@ def read_transcript(
     """
     path = Path(path)
     source = Source(path, read_lines(path, encoding))
-    reader = _find_reader(source)
-    if speakers is None and reader is ctm_rows and path.with_suffix(".rttm").is_file():
+    found = _find_format(source)
+    if speakers is None and found.rows is ctm_rows and path.with_suffix(".rttm").is_file():
         speakers = path.with_suffix(".rttm")
-    if tiers and reader not in (textgrid_rows, eaf_rows, elan_rows):
-        raise InputError(f"{path}: expected a TextGrid or EAF file, since tiers of it were named, found another format")
+    if tiers and not found.tiers:
+        expected = _either(known.name for known in _FORMATS if known.tiers)
+        raise InputError(f"{path}: expected {expected}, since tiers of it were named, found {found.name}")
     turns = read_turns(speakers, encoding=encoding) if speakers is not None else ()
     source = Source(path, source.text, turns, tuple(tiers))
-    return assign_speakers(build_conversation(source, reader(source)), turns)
+    return assign_speakers(build_conversation(source, found.rows(source)), turns)
 
 
 def read_turns(path: Path | str, *, encoding: str | None = None) -> tuple[Turn, ...]:
@@ -117,68 +130,36 @@ def read_turns(path: Path | str, *, encoding: str | None = None) -> tuple[Turn, 
     return rttm_turns(Source(path, read_lines(path, encoding)))
 
 
-def _find_reader(source: Source) -> _Reader:
-    suffix = source.path.suffix.lower()
-    content = source.text.lstrip()
-    named = _BY_SUFFIX.get(suffix)
-    found = _reader_of_content(content)
-    kind = markup_kind(content) if found is None and named not in _STRICT else None
-    if kind:
-        told = kind if named or is_stream(source.path) else f"a {suffix} file that is none of them ({kind})"
-        raise InputError(f"{source.path}: expected a transcript as {_KNOWN}, found {told}")
-    if found is None and named not in (*_STRICT, ctm_rows, rttm_rows):
-        found = _reader_of_table(source)
+def _find_format(source: Source) -> _Format:
+    named = next((known for known in _FORMATS if source.suffix in known.suffixes), None)
+    found = _first_fitting(source, _DECLARED)
+    if found is None and not (named and named.strict):
+        _refuse_markup(source, named)
+        found = _first_fitting(source, _LIKELY)
     if found is not None:
         return found
-    columns = find_delimiter(source.text)[1]
-    if named not in (*_STRICT, csv_rows):
-        if has_timing(source.text):
-            return srt_rows
-        # one known column could be the first line of a talk, two are a header
-        if columns >= 2:
-            return csv_rows
-    if named not in _STRICT and not columns and is_timed_text(source.text):
-        return timed_rows
-    if named in (None, plain_rows):
+    if named in (None, _PLAIN):
         refuse_table(source)
-    if named is webvtt_rows:
-        first = content.split("\n", 1)[0]
-        raise InputError(f"{source.path}: expected WebVTT, which begins with a line WEBVTT, found {first[:30]!r}")
-    if named is None and is_stream(source.path):
-        return plain_rows
-    if named is None:
-        raise InputError(
-            f"{source.path}: expected a transcript as {_KNOWN}, found a {suffix} file that is none of them"
-        )
-    return named
+    if named is None and not is_stream(source.path):
+        raise _unknown(source, f"a {source.suffix} file that is none of them")
+    return named or _PLAIN
 
 
-def _reader_of_table(source: Source) -> _Reader | None:
-    """The reader of a table that has no header and is known by its columns."""
-    suffix = source.path.suffix.lower()
-    if is_labels(source.text):
-        return label_rows
-    if suffix == ".lab" and is_htk(source.text):
-        return htk_rows
-    if is_stm(source.text, sure=suffix == ".stm"):
-        return stm_rows
-    if is_elan_table(source.text):
-        return elan_rows
-    return None
+def _first_fitting(source: Source, formats: Iterable[_Format]) -> _Format | None:
+    return next((known for known in formats if known.fits and known.fits(source)), None)
 
 
-def _reader_of_content(content: str) -> _Reader | None:
-    """The reader of a text that says itself what it is."""
-    if _WEBVTT.match(content):
-        return webvtt_rows
-    if _JSON.match(content):
-        return json_rows
-    if is_textgrid(content):
-        return textgrid_rows
-    if is_eaf(content):
-        return eaf_rows
-    if is_rttm(content):
-        return rttm_rows
-    if is_ctm(content):
-        return ctm_rows
-    return None
+def _refuse_markup(source: Source, named: _Format | None) -> None:
+    kind = markup_kind(source.text)
+    if kind:
+        told = kind if named or is_stream(source.path) else f"a {source.suffix} file that is none of them ({kind})"
+        raise _unknown(source, told)
+
+
+def _unknown(source: Source, found: str) -> InputError:
+    return InputError(f"{source.path}: expected a transcript as {_either(f.name for f in _FORMATS)}, found {found}")
+
+
+def _either(names: Iterable[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} or {last}"

@@ -46,6 +46,11 @@ class Source:
     turns: tuple[Turn, ...] = ()
     tiers: tuple[str, ...] = ()
 
+    @property
+    def suffix(self) -> str:
+        """Of the file's name, in lower case, such as `.srt`; empty without one."""
+        return self.path.suffix.lower()
+
     def where(self, line: int) -> str:
         """The file and a line (from 1), for messages."""
         return f"{self.path}, line {line}"

@@ -52,7 +52,12 @@ class _Record(NamedTuple):
         return "" if value is None or value == _NULL else value
 
 
-def find_delimiter(text: str) -> tuple[str, int]:
+def is_csv(source: Source) -> bool:
+    """Whether the first line is a header: of one known column it could be the first line of a talk too."""
+    return _delimiter(source.text)[1] >= (1 if source.suffix in (".csv", ".tsv") else 2)
+
+
+def _delimiter(text: str) -> tuple[str, int]:
     """The delimiter under which the first line names most fields, and how many (0 if none is the text)."""
     stated, begin = _begin(text)
     header = text[begin : begin + _LONGEST_HEADER].split("\n", 1)[0]
@@ -92,7 +97,7 @@ def csv_rows(source: Source) -> Iterator[Row]:
         InputError: no column holds the text, a row has another number of cells than the header, quotes do not
             close, or a time cannot be read; the message names the line.
     """
-    delimiter, _ = find_delimiter(source.text)
+    delimiter, _ = _delimiter(source.text)
     _, begin = _begin(source.text)
     text, first = source.text[begin:], source.text.count("\n", 0, begin) + 1
     names = _names(text.split("\n", 1)[0], delimiter)

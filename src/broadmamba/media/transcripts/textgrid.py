@@ -18,8 +18,9 @@ _LONGEST_NUMBER = 40  # characters
 _NUMBER = re.compile(r"[-+]?[0-9]+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?")
 
 
-def is_textgrid(content: str) -> bool:
+def is_textgrid(source: Source) -> bool:
     """Whether a text begins as a TextGrid (or another of Praat's objects) does."""
+    content = source.text.lstrip()
     return content.startswith(_CHRONOLOGICAL) or _HEADER.match(content) is not None
 
 

@@ -72,9 +72,9 @@ class _Head(NamedTuple):
     below: Sequence[str] = ()
 
 
-def is_timed_text(text: str) -> bool:
+def is_timed_text(source: Source) -> bool:
     """Whether the lines of a text have times, or are those of a chat with the times of a clock."""
-    lines = text.split("\n")
+    lines = source.text.split("\n")
     return _is_stamped(lines) or bool(_forms(lines))
 
 

@@ -55,6 +55,7 @@ _SHAPES = (
 )
 _LIST = _Shape(lambda value: isinstance(value, list), whisper.segments)  # of segments, if it is none of those above
 
+_OBJECT = re.compile(r'(?:\[\s*)?\{\s*["}]')
 _OPENINGS = ("{", "[", "[{")  # of a value over several lines
 _WRAPPERS = (
     "result",
@@ -70,6 +71,11 @@ _WRAPPERS = (
 _MOST_WRAPPERS = 4
 _BETWEEN = re.compile(r"[\s,]*")
 _LINES = (".jsonl", ".ndjson")
+
+
+def is_json(source: Source) -> bool:
+    """Whether a text begins with a JSON object, or a list of them."""
+    return _OBJECT.match(source.text.lstrip()) is not None
 
 
 def json_rows(source: Source) -> Iterable[Row]:
@@ -163,9 +169,7 @@ def _is_line(source: Source, value: dict[str, Any]) -> bool:
     if any(_is_structure(part) for part in value.values()):
         return False
     fields = find_columns(tuple(value))
-    return source.path.suffix.lower() in _LINES or (
-        "text" in fields and not fields.keys().isdisjoint(["start", "speaker"])
-    )
+    return source.suffix in _LINES or ("text" in fields and not fields.keys().isdisjoint(["start", "speaker"]))
 
 
 def _is_structure(part: object) -> bool:
