@@ -269,6 +269,6 @@ def test_any_text_gives_a_sound_conversation_or_a_refusal(tmp_path, content, nam
 
 def test_what_a_file_holds_counts_more_than_its_suffix_and_a_title_is_no_header(read):
     said = [("Zoë", "We won.", 1.0, 3.0), ("Pat", "Who did?", 3.0, None)]
-    assert read("Transcript\n\n00:01 - Zoë: We won.\n00:03 - Pat: Who did?\n", "talk.txt") == said
+    assert read("Transcript\n\n[00:01] Zoë: We won.\n[00:03] Pat: Who did?\n", "talk.txt") == said
     cues = "1\n00:00:01,000 --> 00:00:03,000\nZoë: We won.\n"
     assert read(cues, "talk.csv") == read(cues, "talk.lab") == said[:1]
