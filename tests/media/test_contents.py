@@ -96,3 +96,19 @@ def test_an_error_that_a_server_sent(tmp_path: Path, name):
 def test_talk_that_begins_like_markup_is_talk(tmp_path: Path, line):
     (tmp_path / "talk.txt").write_text(f"{line}\nBen and so on\n")
     assert len(read_transcript(tmp_path / "talk.txt")) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("{10}{60}It broke.\n{70}{90}What did?\n", "MicroDVD"),
+        ("[10][35]It broke.\n[36][48]What did?\n", "MPL2"),
+        ("Dialogue: 0,0:00:01.00,0:00:02.00,Default,,0,0,0,,It broke.\n", "SubStation"),
+        ("@UTF8\n@PID:\t11312/c-1\n@Begin\n*CHI:\tit broke .\n@End\n", "CHAT"),
+    ],
+)
+def test_other_formats_of_lines(tmp_path, text, kind):
+    path = tmp_path / "talk.txt"
+    path.write_text(text)
+    with pytest.raises(InputError, match=kind):
+        read_transcript(path)

@@ -212,3 +212,18 @@ def test_speakers_are_read_in_the_encoding_that_is_said(tmp_path):
     assert read_turns(tmp_path / "talk.rttm", encoding="cp1250")[0].speaker == "Łucja"
     conversation = read_transcript(tmp_path / "talk.srt", tmp_path / "talk.rttm", encoding="cp1250")
     assert [(u.speaker, u.text) for u in conversation] == [("Łucja", "Idę")]
+
+
+@pytest.mark.parametrize(
+    ("line", "encoding"),
+    [
+        ('Then she said "Miłość i pięść, cześć" to me.', "cp1250"),
+        ("We heard Dvořák and then they left.", "cp1250"),
+        ("It cost 5 € and not more.", "iso8859_15"),
+    ],
+)
+def test_a_foreign_word_in_english(read, line, encoding):
+    content = KINDS["talk.srt"]([line, "What did you do?"]).encode(encoding)
+    with pytest.raises(InputError, match="--encoding"):
+        read(content)
+    assert read(content, encoding=encoding) == [line, "What did you do?"]

@@ -194,3 +194,31 @@ def test_a_name_in_square_brackets_before_a_colon(read):
 def test_a_name_in_double_brackets_before_a_label(read):
     lines = ["0.50\t1.25\t[[SPEAKER_00]]We won: at last.", "2.25\t3.00\t[[?]] Who did?", "3.50\t4.00\t[We] did."]
     assert read("\n".join(lines)) == [("SPEAKER_00", "We won: at last."), (None, "Who did?"), (None, "[We] did.")]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["It was dark.", "Honestly: we were afraid.", "So we sang.", "Nobody came."],
+        ["Es war dunkel.", "Ehrlich: wir hatten Angst.", "Also sangen wir.", "Niemand kam."],
+        ["Ingredients: rice, salt.", "Directions: boil it.", "Serves: four."],
+        ["Cut to: a street at night.", "Weather: rain.", "Breaking news: it snows."],
+    ],
+)
+def test_sentences_and_headings_with_a_colon(read, lines):
+    assert read("\n".join(lines)) == [(None, line) for line in lines]
+
+
+def test_somebody_who_speaks_once_among_sentences(read):
+    assert read("Where is it?\n\nOlga: Up there.\n\nI see.\n") == [
+        (None, "Where is it?"),
+        ("Olga", "Up there."),
+        (None, "I see."),
+    ]
+    assert read("Where is it?\n\nOLGA: up there.\n\nI see.\n")[1] == ("OLGA", "up there.")
+
+
+def test_names_in_brackets_and_in_bold_letters(read):
+    said = [("Olga", "Up there."), ("Dr. Wu", "I see."), ("Olga", "Do you?")]
+    for form in ("[{}]: {}", "**{}:** {}", "**{}**: {}", "__{}:__ {}"):
+        assert read("\n".join(form.format(*turn) for turn in said)) == said

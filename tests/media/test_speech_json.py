@@ -682,3 +682,36 @@ def test_any_json_gives_a_sound_conversation_or_a_refusal(tmp_path, value, name)
     for u in conversation:
         assert u.start is None or (u.start >= 0 and (u.end is None or u.start <= u.end))
         assert u.speaker is None or u.speaker.strip()
+
+
+def test_segments_in_milliseconds(read, caplog):
+    segments = [{"start": 0, "end": 2600, "text": "It broke."}, {"start": 2600, "end": 4100, "text": "What did?"}]
+    expected = [(None, "It broke.", 0.0, 2.6), (None, "What did?", 2.6, 4.1)]
+    assert read({"segments": segments}) == read(segments) == expected
+    assert "milliseconds" in caplog.text
+    slow = [{"start": 0, "end": 30, "text": "you"}, {"start": 30, "end": 60, "text": "you"}]
+    assert [row[2:] for row in read({"segments": slow})] == [(0.0, 30.0), (30.0, 60.0)]
+
+
+def test_a_start_and_a_duration(read):
+    lines = [{"text": "It broke.", "start": 1.1, "duration": 2.2}, {"text": "What did?", "start": 3.5, "duration": 1.0}]
+    assert read(lines) == [(None, "It broke.", 1.1, 3.3), (None, "What did?", 3.5, 4.5)]
+
+
+def test_each_result_is_an_utterance_where_nobody_is_known(read):
+    words = [[("it", 0.0, 0.3), ("broke", 0.3, 0.8)], [("what", 0.9, 1.1), ("did", 1.1, 1.4)]]
+    expected = [(None, "it broke", 0.0, 0.8), (None, "what did", 0.9, 1.4)]
+    vosk = [{"text": "", "result": [dict(zip(("word", "start", "end"), w, strict=True)) for w in r]} for r in words]
+    google = [
+        {
+            "alternatives": [
+                {
+                    "transcript": " ".join(word for word, _, _ in result),
+                    "words": [{"word": w, "startTime": f"{a}s", "endTime": f"{b}s"} for w, a, b in result],
+                }
+            ]
+        }
+        for result in words
+    ]
+    watson = [{"alternatives": [{"transcript": "", "timestamps": result}]} for result in words]
+    assert read(vosk) == read({"results": google}) == read({"results": watson}) == expected

@@ -254,3 +254,39 @@ def test_a_piece_of_a_stream_whose_times_are_moved(read):
             read(content.format(moved), "talk.vtt")
     for unmoved in ("MPEGTS:0,LOCAL:00:00:00.000", "LOCAL:00:00:10.000,MPEGTS:900000"):
         assert spans(read(content.format(unmoved), "talk.vtt")) == [(1.0, 2.0, "Hi")]
+
+
+def test_files_with_an_empty_line_after_each_line(read):
+    content = "3\n\n00:00:01,000 --> 00:00:02,000\n\nHow many?\n\n4\n\n00:00:03,000 --> 00:00:04,000\n\n5\n\n"
+    assert said(read(content + "5\n\n00:00:05,000 --> 00:00:06,000\n\n5 or 6.\n")) == [
+        (None, "How many?"),
+        (None, "5"),
+        (None, "5 or 6."),
+    ]
+
+
+def test_a_number_below_an_empty_line_is_said_unless_it_counts_on(read):
+    content = "1\n00:00:01,000 --> 00:00:02,000\nIn\n\n1984\n\n2\n00:00:03,000 --> 00:00:04,000\nYes.\n"
+    assert said(read(content)) == [(None, "In 1984"), (None, "Yes.")]
+
+
+@pytest.mark.parametrize("name", ["talk.srt", "talk.txt"])
+@pytest.mark.parametrize("arrow", ["->", "—>", "→"])
+def test_other_arrows_are_refused(read, arrow, name):
+    content = f"1\n00:00:01,000 {arrow} 00:00:02,000\nHi.\n\n2\n00:00:03,000 {arrow} 00:00:04,000\nHo.\n"
+    with pytest.raises(InputError, match="expected cues with a line HH:MM:SS,mmm --> HH:MM:SS,mmm"):
+        read(content, name)
+
+
+def test_a_name_in_the_line_above_what_is_said(read):
+    cues = "0:0:0.0 --> 0:0:1.5\nCarla Gomez\nIt broke.\n\n0:0:1.5 --> 0:0:4.0\nTim\nWhat did?\nThe vase?\n"
+    assert said(read(cues, "talk.txt")) == [("Carla Gomez", "It broke."), ("Tim", "What did? The vase?")]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("Guten Abend\nHerr Wolf.", "Viel Spaß\nin Bonn."), ("THEN THE DOG\nRAN OFF.", "THE CAT\nDID NOT.")],
+)
+def test_two_lines_of_a_text_are_no_name(read, first, second):
+    content = f"1\n00:00:01,000 --> 00:00:02,000\n{first}\n\n2\n00:00:03,000 --> 00:00:04,000\n{second}\n"
+    assert said(read(content)) == [(None, first.replace("\n", " ")), (None, second.replace("\n", " "))]

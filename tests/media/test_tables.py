@@ -245,3 +245,27 @@ def test_what_is_refused(read, content, message):
 
 def test_of_two_columns_with_one_name_the_first_counts(read):
     assert rows(read("text,start,text\nHi,1.5,Ho\n", "a.csv")) == [(1.5, None, "Hi")]
+
+
+def test_a_start_and_a_duration(read):
+    times = [(1.0, 3.5), (4.0, 5.0)]
+    for header, rows in {
+        "start,duration,text": "1,2.5,It broke.\n4,1,What did?\n",
+        "start_ms,duration_ms,text": "1000,2500,It broke.\n4000,1000,What did?\n",
+        "Start,Duration,Text": "0:00:01,0:00:02.5,It broke.\n0:00:04,0:00:01,What did?\n",
+        "start,end,duration,text": "1,3.5,9,It broke.\n4,5,9,What did?\n",
+        "start,duration,words,text": "1000,2500,2,It broke.\n4000,1000,2,What did?\n",
+    }.items():
+        assert [(u.start, u.end) for u in read(f"{header}\n{rows}", "talk.csv")] == times
+
+
+def test_a_manifest_of_nemo(read):
+    lines = '{"offset": 1.1, "duration": 2.2, "text": "it broke"}\n{"offset": 4, "duration": 1, "text": "what did"}\n'
+    assert [(u.start, u.end) for u in read(lines, "talk.jsonl")] == [(1.1, 3.3), (4.0, 5.0)]
+    assert [u.start for u in read("duration,text\n2,It broke.\n1,What did?\n", "talk.csv")] == [None, None]
+
+
+def test_lines_that_are_recordings(read):
+    line = '{"text": "it broke", "segments": [{"start": 0, "end": 1, "text": "it broke"}]}\n'
+    with pytest.raises(InputError, match=r"line 1: expected an utterance, found a recording with segments of its own"):
+        read(line * 2, "talk.jsonl")

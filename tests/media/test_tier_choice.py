@@ -279,7 +279,7 @@ def test_long_chains(tmp_path):
         for n in range(20_000)
     )
     path.write_text(document(TOP, f'<TIER TIER_ID="tx" PARENT_REF="ref">{many}</TIER>'))
-    assert len(read_transcript(path)) == 20_000
+    assert [u.text.count("x") for u in read_transcript(path)] == [20_000]
     assert time.process_time() - begin < 10
 
 
@@ -481,3 +481,33 @@ def test_any_tiers_give_utterances_or_one_sentence(tmp_path_factory, data):
     assert all(a in (0.5, 2.0) and b in (1.7, 4.25) for _, _, a, b in read)
     never = {"s_1", "sil", *(() if "A-words" in names else ("6",))}  # as a word, a number may be said
     assert not never & {text for _, text, _, _ in read} or "A-emotion" in names
+
+
+def test_a_text_that_is_divided_into_words(tmp_path):
+    template = Template(tmp_path / "talk.eaf")
+    template.top("\\ref@Ana", ["vase.001", "vase.002"])
+    template.parts("\\tx@Ana", "\\ref@Ana", SAID)
+    joined = expected("Ana", tuple(" ".join(words) for words in SAID))
+    assert said(template.read()) == said(template.read(tiers=["\\tx@Ana"])) == joined
+
+
+def test_small_words_beside_a_tier_of_text_may_be_codes(tmp_path):
+    for name, base in (("Valence", "Speech"), ("W1-GestPhase", "W1-Spch")):
+        template = Template(tmp_path / "talk.eaf")
+        template.top(base, TEXTS)
+        template.top(name, ["low", "high"])
+        with pytest.raises(InputError, match=f"found {base}, {name}, of which {name} may hold codes"):
+            template.read()
+        assert said(template.read(tiers=[base])) == expected(None if base == "Speech" else "W1")
+
+
+def test_small_words_of_people(tmp_path):
+    template = Template(tmp_path / "talk.eaf")
+    template.top("Ana", TEXTS)
+    template.top("Ben", ["yes", "no"])
+    assert sorted({speaker for speaker, *_ in said(template.read())}) == ["Ana", "Ben"]
+
+
+def test_names_of_tiers_in_other_languages():
+    names = ["слова", "фонемы", "перевод", "фразы", "parole", "句子", "woorden"]
+    assert [read_name(name).kind for name in names] == [WORDS, SOUNDS, NOTES, UTTERANCES, WORDS, UTTERANCES, WORDS]

@@ -272,3 +272,34 @@ def test_what_a_file_holds_counts_more_than_its_suffix_and_a_title_is_no_header(
     assert read("Transcript\n\n[00:01] Zoë: We won.\n[00:03] Pat: Who did?\n", "talk.txt") == said
     cues = "1\n00:00:01,000 --> 00:00:03,000\nZoë: We won.\n"
     assert read(cues, "talk.csv") == read(cues, "talk.lab") == said[:1]
+
+
+def test_a_name_in_the_line_above_each_time(read):
+    content = "Board meeting\n\nCarla Gomez\n0:02\nIt broke.\nAll of it.\n\nTim\n0:09\nWhat did?\n"
+    assert read(content) == [("Carla Gomez", "It broke. All of it.", 2.0, 9.0), ("Tim", "What did?", 9.0, None)]
+
+
+def test_times_of_maxqda(read):
+    assert read("A: Wie war es? #00:00:04#\nB: Kalt. #00:00:06.5#\n") == [
+        ("A", "Wie war es?", 0.0, 4.0),
+        ("B", "Kalt.", 4.0, 6.5),
+    ]
+
+
+def test_a_colon_behind_the_time(read):
+    assert read("00:00:03:It snowed.\n00:00:08:Until May.\n") == [
+        (None, "It snowed.", 3.0, 8.0),
+        (None, "Until May.", 8.0, None),
+    ]
+
+
+def test_elans_table_in_milliseconds_and_with_the_name_of_its_file(read):
+    rows = "Carla\t\t500\t1700\t1200\tIt broke.\nTim\t\t2000\t4250\t2250\tWhat did?\n"
+    expected = [("Carla", "It broke.", 0.5, 1.7), ("Tim", "What did?", 2.0, 4.25)]
+    assert read(rows) == expected
+    assert read('"#file:///C:/talks/vase.eaf"\n' + rows) == expected
+
+
+def test_other_whole_numbers_are_no_times(read):
+    with pytest.raises(InputError):
+        read("Carla\t500\t1700\t1201\tgood\nTim\t2000\t4250\t2250\tbad\n")

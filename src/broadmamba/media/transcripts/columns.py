@@ -11,10 +11,14 @@ FIELD_NAMES: Mapping[str, tuple[str, ...]] = {
     "text": ("text", "utterance", "sentence", "transcript"),
     "speaker": ("speaker", "name"),
     "start": ("start", "starttime", "begin", "begintime", "onset"),
+    "duration": ("duration", "dur"),
     "end": ("end", "endtime", "stop", "stoptime", "offset"),
     "id": ("id", "utteranceid"),
 }
 """Names of each field, most telling first; case and signs in a name do not matter, and a unit may follow a time's."""
+
+TIMES = ("start", "end", "duration")
+"""The fields that are times."""
 
 _UNITS = {
     **dict.fromkeys(("ms", "msec", "msecs", "millis", "millisecond", "milliseconds"), 1000),
@@ -45,12 +49,14 @@ def find_columns(names: tuple[str, ...]) -> Mapping[str, Column]:
     found = {field: _find(plain, field, aliases) for field, aliases in FIELD_NAMES.items()}
     begun, ended = (_SIGNS.sub("", column.name).lower() if (column := found[key]) else "" for key in ("start", "end"))
     if ended.startswith("offset") and not begun.startswith("onset"):
+        if found["duration"] and not begun:
+            found["start"] = found["end"]  # in manifests of NeMo
         found["end"] = None  # an offset alone is a distance from somewhere
     return {field: column for field, column in found.items() if column is not None}
 
 
 def _find(plain: Mapping[str, str], field: str, aliases: Iterable[str]) -> Column | None:
-    units = _UNITS if field in ("start", "end") else {}
+    units = _UNITS if field in TIMES else {}
     for alias in aliases:
         if alias in plain:
             return Column(plain[alias])
@@ -78,7 +84,7 @@ def are_milliseconds(rows: Iterable[tuple[str, Any, Any]]) -> bool:
     without a text say nothing, and nothing that is said takes a few milliseconds.
 
     Args:
-        rows: text, start and end of each row, as they are written.
+        rows: text, start and end of each row, as they are written; or text, 0 and how long it takes.
     """
     said, passed, counted = 0, 0.0, 0
     for text, start, end in rows:

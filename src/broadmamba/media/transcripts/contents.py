@@ -34,7 +34,14 @@ _ROOTS = {
     "svg": "a picture (SVG)",
 }
 _PYTHON = re.compile(r"\[?\s*\{'\w+':\s")
-_SCRIPT = re.compile(r"\[Script Info\]|\[V4\+? Styles\]", re.I)
+_LINES = {
+    re.compile(r"\[Script Info\]|\[V4\+? Styles\]|Dialogue: [0-9]+,[0-9:.]+,[0-9:.]+,", re.I): (
+        "subtitles in the format of SubStation Alpha (ASS, SSA)"
+    ),
+    re.compile(r"\{[0-9]+\}\{[0-9]+\}"): "subtitles of MicroDVD, which count frames",
+    re.compile(r"\[[0-9]+\]\s*\[[0-9]+\]"): "subtitles in the format MPL2",
+    re.compile(r"(?:@UTF8\s+)?(?:@[A-Z]\w*:.*\n)*@Begin\s"): "a transcript in the format CHAT",
+}
 
 
 def binary_kind(content: bytes) -> str | None:
@@ -55,8 +62,8 @@ def markup_kind(text: str) -> str | None:
     head = text[:_HEAD].lstrip()
     if _HTML.match(head):
         return "an HTML page"
-    if _SCRIPT.match(head):
-        return "subtitles in the format of SubStation Alpha (ASS, SSA)"
+    if known := next((kind for opening, kind in _LINES.items() if opening.match(head)), None):
+        return known
     if _PYTHON.match(head):
         return "objects as Python prints them (json.dump writes them as JSON)"
     root = _XML.match(head)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from broadmamba.errors import InputError
 from broadmamba.media.transcripts.highlighting import without_highlights
-from broadmamba.media.transcripts.names import Names
+from broadmamba.media.transcripts.names import Names, are_names_alone
 from broadmamba.media.transcripts.rolling import Cue, unrolled
 from broadmamba.media.transcripts.rows import Row, Source, carries_milliseconds, parse_time, plain_digits
 
@@ -25,6 +25,8 @@ _MAP = re.compile(r"^X-TIMESTAMP-MAP\b.*$", re.MULTILINE)  # of pieces of HLS st
 _MPEGTS = re.compile(r"MPEGTS:([0-9]{1,15})(?![0-9])")
 _LOCAL = re.compile(r"LOCAL:([0-9:.]{1,30})")
 _A_SECOND = 90_000  # of MPEG's clock
+_COUNT = re.compile(r"[0-9]{1,9}")
+_MOST_BLANKS = 4  # lines between a cue's number and its time
 _BLOCK_KEYWORDS = ("NOTE", "STYLE", "REGION")
 # a dash opens a turn, but neither `-5 degrees` nor `--and so` does
 _DASH = re.compile(r"\s*(?:[-‐–—](?:\s+|(?=[^\W\d]|[\"'“‘¡¿\[(♪]))|>>+\s*)")
@@ -36,8 +38,11 @@ def is_webvtt(source: Source) -> bool:
 
 
 def is_srt(source: Source) -> bool:
-    """Whether any line is a cue's time span."""
-    return any(map(_timing, source.text.split("\n")))
+    """Whether any line is a cue's time span, or that of the first cue is one with another arrow than `-->`."""
+    number, _, rest = source.text.lstrip().partition("\n")
+    first = rest.lstrip("\n").partition("\n")[0]
+    broken = _COUNT.fullmatch(number.strip()) and _BROKEN_TIMING.fullmatch(first)
+    return broken is not None or any(map(_timing, source.text.split("\n")))
 
 
 def _timing(line: str) -> re.Match[str] | None:
@@ -68,7 +73,7 @@ def srt_rows(source: Source) -> Iterator[Row]:
     Raises:
         InputError: a cue's times cannot be read, or there is none; the message names the line.
     """
-    if not is_srt(source):
+    if not any(map(_timing, source.text.split("\n"))):
         raise InputError(f"{source.path}: expected cues with a line HH:MM:SS,mmm --> HH:MM:SS,mmm, found none")
     for line, text in enumerate(source.text.split("\n"), start=1):
         if _timing(text):
@@ -80,7 +85,16 @@ def srt_rows(source: Source) -> Iterator[Row]:
 
 def _cue_rows(source: Source, *, ends_at_blank: bool) -> Iterator[Row]:
     written = without_highlights(list(_cues(source, ends_at_blank)), _plain_line)
-    cues = [(cue, _parts("\n".join(cue.payload))) for cue in unrolled(written, _plain_line)]
+    read = unrolled(written, _plain_line)
+    first = [_first_of_several(cue.payload) for cue in read]
+    numbered = ends_at_blank or not _timing(source.text.split("\n", 1)[0])
+    # as Teams writes it, without numbers; in subtitles, two lines of a text may look like that
+    if are_names_alone(first) and not (numbered and len(set(first)) == len(first)):
+        for cue in read:
+            name, *said = filter(str.strip, cue.payload)
+            yield Row(f"line {cue.line + 1}", " ".join(_plain_line("\n".join(said)).split()), name, cue.start, cue.end)
+        return
+    cues = [(cue, _parts("\n".join(cue.payload))) for cue in read]
     # the names of a conversation show in all its cues together
     names = Names(line for _, parts in cues for voice, text in parts if voice is None for line in _openings(text))
     for cue, parts in cues:
@@ -102,10 +116,24 @@ def _cues(source: Source, ends_at_blank: bool) -> Iterator[Cue]:
             payload = payload[: payload.index("")]
         elif ends_at_blank and not last and len(payload) > 1 and not payload[-2].strip():
             payload.pop()  # the name of the next cue
-        elif not ends_at_blank and not last and payload and payload[-1].strip().isdigit():
-            payload.pop()  # the number of the next cue
+        elif not ends_at_blank and not last and (at := _number_of_next(lines, line, payload)) is not None:
+            payload = payload[:at]
         start, end = (parse_time(time, source.where(line + 1), carries=carries) for time in times)
         yield Cue(line, start, end, tuple(payload))
+
+
+def _number_of_next(lines: Sequence[str], line: int, payload: Sequence[str]) -> int | None:
+    """Where in a cue's lines the number of the next one stands.
+
+    Empty lines may be between it and the next time only if it counts on from the cue's own: it could be said.
+    """
+    if payload and payload[-1].strip().isdigit():
+        return len(payload) - 1
+    own = next((above.strip() for above in lines[max(0, line - _MOST_BLANKS) : line][::-1] if above.strip()), "")
+    at = next((index for index in reversed(range(len(payload))) if payload[index].strip()), None)
+    if at is None or not _COUNT.fullmatch(own) or not _COUNT.fullmatch(payload[at].strip()):
+        return None
+    return at if int(payload[at]) == int(own) + 1 else None
 
 
 def _timing_lines(source: Source, lines: list[str]) -> Iterator[tuple[int, str, str]]:
@@ -145,6 +173,12 @@ def _check_map(source: Source) -> None:
 
 def _plain_line(line: str) -> str:
     return _unescape(_TAG.sub("", _VOICE.sub("", _EMOTION.sub("", line))))
+
+
+def _first_of_several(payload: Sequence[str]) -> str:
+    """The first line of a cue with more than one; nothing of another."""
+    lines = [line.strip() for line in payload if line.strip()]
+    return lines[0] if len(lines) > 1 else ""
 
 
 def _parts(payload: str) -> list[_Part]:

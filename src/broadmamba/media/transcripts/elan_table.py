@@ -20,6 +20,7 @@ _KINDS = {
 }
 _HEADER = re.compile(r"(?:Begin Time|End Time|Duration)\b.*")
 _FEWEST_CELLS = 3
+_ABOUT_FILE = '"#'  # begins a line with the name of the file that was exported
 
 
 class _Columns(NamedTuple):
@@ -34,7 +35,7 @@ class _Columns(NamedTuple):
 
 def is_elan_table(source: Source) -> bool:
     """Whether the first lines are cells between tabs, of which two columns or more are times, and one stands behind."""
-    lines = (line for line in source.text.split("\n") if line.strip())
+    lines = (line for line in source.text.split("\n") if line.strip() and not line.startswith(_ABOUT_FILE))
     return _columns([line.split("\t") for line, _ in zip(lines, range(_LOOKED_AT), strict=False)]) is not None
 
 
@@ -47,7 +48,11 @@ def elan_rows(source: Source) -> list[Row]:
     Raises:
         InputError: a row has no such cells, a time cannot be read, or no tier plainly holds speech.
     """
-    lines = [(number, line) for number, line in enumerate(source.text.split("\n"), start=1) if line.strip()]
+    lines = [
+        (number, line)
+        for number, line in enumerate(source.text.split("\n"), start=1)
+        if line.strip() and not line.startswith(_ABOUT_FILE)
+    ]
     cells = [line.split("\t") for _, line in lines]
     columns = _columns(cells)
     if columns is None:
@@ -78,13 +83,19 @@ def _columns(cells: Sequence[Sequence[str]]) -> _Columns | None:
         return None  # an editor may have taken the tab before an empty annotation away
     kinds = [_kind([row[at].strip() if at < len(row) else "" for row in rows]) for at in range(width)]
     timed = [at for at, kind in enumerate(kinds) if kind]
-    for kind in ("clock", "decimal", "whole") if header else ("clock", "decimal"):
+    for kind in ("clock", "decimal", "whole"):
         times = [at for at in timed if kinds[at] == kind]
-        if len(times) >= 2 and timed[-1] < width - 1:
+        known = header or kind != "whole" or _are_milliseconds(rows, times)
+        if known and len(times) >= 2 and timed[-1] < width - 1:
             texts = range(timed[-1] + 1, width)
             labels = range(timed[0])
             return _Columns(times, kind, labels, texts if header and not labels else texts[:1], header)
     return None
+
+
+def _are_milliseconds(rows: Sequence[Sequence[str]], times: Sequence[int]) -> bool:
+    """Whether whole numbers are a begin, an end and what lies between, so that they are no other numbers."""
+    return len(times) == 3 and all(int(row[times[1]]) - int(row[times[0]]) == int(row[times[2]]) for row in rows)
 
 
 def _kind(cells: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -28,9 +28,11 @@ _MOST_ODD_WORDS = 8
 _PREFIX = re.compile(rf"([^:：]{{1,{_LONGEST_ODD_NAME}}})(?::[{_MARKS}]*(?=\s|$)|：)")
 _NUMBERED = re.compile(r"\(speaker ([^\s()]{1,20})\)\s*", re.IGNORECASE)  # whisper.cpp, in texts and subtitles
 _IN_BRACKETS = re.compile(r"\[([^\[\]]*[^\W\d][^\[\]]*)\]")  # `[SPEAKER_00]: …`, as whisperX writes it
+_BOLD = re.compile(r"^(\*\*|__)([^*_:].{0,79}?)(?::\1|\1:)\s*")  # as Markdown has it
 _MANNER = re.compile(r"\([^()]*[^\W\d][^()]*\)\s*$")
 _FORBIDDEN = re.compile(r"[,;!?…\"“”<>{}=\\|@]")
 _FORBIDDEN_IN_ODD = re.compile(r"[!?;…](?:\s|$)|\.{2}|[<>{}=]|-->|//")
+_MARK_OF_SENTENCE = re.compile(r"[?!…,:;\"“”]|\.$")
 _TITLE = re.compile(r"(?:\w{1,4}|\w(?:\.\w)+)\.")
 _PARTICLES = frozenset(
     ["al", "and", "bin", "d'", "da", "de", "del", "der", "di", "in", "la", "le", "of", "the", "to", "van", "von"]
@@ -49,6 +51,10 @@ _HEADINGS = frozenset(
         "update", "warning", "achtung", "antwort", "beispiel", "erstens", "drittens", "frage", "fazit", "grund",
         "hinweis", "problem", "punkt", "schritt", "thema", "tipp", "warnung", "zweitens", "attention",
         "conclusion", "exemple", "question", "remarque", "réponse", "consejo", "ejemplo", "nota", "paso",
+        "listen", "look", "see", "imagine", "wait", "bonus", "verdict", "news", "breaking news", "weather", "sports",
+        "headline", "ingredients", "directions", "instructions", "preparation", "serves", "total", "price", "address",
+        "cut to", "fade in", "fade out", "fade to black", "scene", "zutaten", "zubereitung", "hör zu", "schau",
+        "ingrédients", "préparation", "écoute", "écoutez", "étape", "ingredientes", "preparación", "ingredienti",
         "pregunta", "respuesta", "вопрос", "ответ", "внимание", "пример", "примечание",
     ]
 )  # fmt: skip
@@ -121,6 +127,24 @@ def could_be_name(name: str) -> bool:
     return bool(prefix.name) or known_name(name) is None
 
 
+def are_names_alone(lines: Sequence[str]) -> bool:
+    """Whether lines that stand beside what is said are the names of who says it.
+
+    Each is a few words with capitals and no mark of a sentence, and not all are in capitals throughout, as in captions.
+    """
+    return len(lines) >= _OFTEN and all(map(_is_name_alone, lines)) and not all(map(str.isupper, lines))
+
+
+def _is_name_alone(line: str) -> bool:
+    words = line.split()
+    return (
+        0 < len(words) <= _MOST_WORDS
+        and words[0][0].isupper()
+        and all(word[0].isupper() or word[0].isdigit() for word in words)
+        and not _MARK_OF_SENTENCE.search(line)
+    )
+
+
 class Said(NamedTuple):
     """A line without the name that it begins with; the speaker is None where that is a name for nobody known."""
 
@@ -159,8 +183,14 @@ class Names:
         self.share = counts.total() / len(read) if read else 0.0
         """Share of the lines that have a prefix."""
         numbered = any(times >= _OFTEN for name, times in counts.items() if name.isdigit())
+        sentences = _begin_with_capitals(read)
         different = {prefix.name: prefix for prefix in prefixes if prefix.name}.values()
-        names = {prefix.name for prefix in different if _is_name(prefix, counts, self.share, numbered)}
+        names = {
+            prefix.name
+            for prefix in different
+            if _is_name(prefix, counts, self.share, numbered)
+            and not (sentences and counts[prefix.name] == 1 and self.share < _HALF and _goes_on(prefix))
+        }
         self._names = names - _listed(read, counts, self.share)
         self._others = counts.keys() - self._names
 
@@ -178,7 +208,7 @@ class Names:
 
 
 def _prefix(line: str) -> _Prefix:
-    line = line.strip()
+    line = _BOLD.sub(r"\2: ", line.strip())
     found = _PREFIX.match(line)
     if not found:
         return _Prefix("", line, False)
@@ -241,6 +271,17 @@ def _is_name(prefix: _Prefix, counts: Counter[str], share: float, numbered: bool
     return share == 1.0 or (share >= _NEARLY_ALL and (_as_names_are(prefix.name) or prefix.name.islower()))
 
 
+def _begin_with_capitals(read: list[tuple[_Prefix, str]]) -> bool:
+    """Whether nearly all lines without a name begin with a capital, as sentences do."""
+    first = [line[:1] for prefix, line in read if not prefix.name]
+    return len(first) >= _OFTEN and sum(map(str.isupper, first)) >= _NEARLY_ALL * len(first)
+
+
+def _goes_on(prefix: _Prefix) -> bool:
+    """Whether one sentence goes on behind the colon, as in `Listen: it was late`."""
+    return prefix.rest[:1].islower() and not prefix.name.isupper()
+
+
 def _listed(read: list[tuple[_Prefix, str]], counts: Counter[str], share: float) -> set[str]:
     """Points of a list: single words that come once each, below a sentence without a name."""
     listed: set[str] = set()
@@ -261,6 +302,8 @@ def _listed(read: list[tuple[_Prefix, str]], counts: Counter[str], share: float)
 
 def _is_heading(name: str) -> bool:
     words = name.casefold().rstrip(".").split()
+    if " ".join(words) in _HEADINGS:
+        return True
     return bool(words) and words[0].rstrip(".") in _HEADINGS and all(w.strip("#.)").isdigit() for w in words[1:])
 
 

@@ -83,6 +83,18 @@ def word_rows(source: Source, words: Sequence[Spoken]) -> list[Row]:
     return group_words(with_speakers(source, timed))
 
 
+def result_rows(source: Source, results: Sequence[Sequence[Spoken]]) -> list[Row]:
+    """Utterances of words in results, each of a stretch of speech: it ends one, unless speakers say where one ends.
+
+    Raises:
+        InputError: as for `word_rows`.
+    """
+    words = [word for result in results for word in result]
+    if source.turns or any(word.speaker for word in words):
+        return word_rows(source, words)
+    return [row for result in results for row in word_rows(source, result)]
+
+
 def with_own_blanks(words: Sequence[Spoken]) -> list[Spoken]:
     """Words whose texts carry the blanks between them, as Whisper's tokens do, each with what parts it from the last.
 

@@ -9,7 +9,7 @@ _BRACKETED = frozenset(
     [
         "", ".", "..", "...", "-", "--", "---", "…",
         "eps", "epsilon", "sil", "silence", "silent", "sl", "sp", "p", "p:", "pause", "pau", "blank", "blank_audio",
-        "s", "/s", "enter", "exit", "unk", "oov",
+        "s", "/s", "enter", "exit", "unk", "oov", "blk", "pad", "space",
         "spn", "spoken_noise", "vocalized-noise", "noise", "nsn", "ns", "nib", "usb", "v-noise",
     ]
 )  # fmt: skip

@@ -14,6 +14,7 @@ from broadmamba.errors import InputError
 from broadmamba.media.transcripts.cells import Line, quoted_cells, split_cells, unescape
 from broadmamba.media.transcripts.columns import (
     FIELD_NAMES,
+    TIMES,
     Column,
     are_milliseconds,
     find_columns,
@@ -37,6 +38,7 @@ _log = logging.getLogger(__name__)
 _LONGEST_HEADER = 10_000  # characters of it that tell the format
 _DELIMITERS = (",", ";", "\t")
 _STATED = re.compile(r'\n*"?sep=([,;|\t])"?[,;]*\n', re.IGNORECASE)  # a first line for Excel
+_DECIMALS = 9  # of a second; a start and a duration that are added are off by less
 _NULL = "\\N"  # what MySQL writes for nothing
 
 
@@ -102,7 +104,7 @@ def csv_rows(source: Source) -> Iterator[Row]:
     text, first = source.text[begin:], source.text.count("\n", 0, begin) + 1
     names = _names(text.split("\n", 1)[0], delimiter)
     known = find_columns(tuple(names))
-    times = [names.index(known[field].name) for field in ("start", "end") if field in known]
+    times = [names.index(known[field].name) for field in TIMES if field in known]
 
     def is_row(cells: Sequence[str]) -> bool:
         return len(cells) >= len(names) and bool(times) and all(_is_time(cells[column]) for column in times)
@@ -153,10 +155,16 @@ def _objects(source: Source) -> Iterator[_Record]:
         if not isinstance(values, dict):
             raise InputError(f"{where}: expected a JSON object, found {type(values).__name__}")
         columns = find_columns(tuple(values))
+        if "start" not in columns and any(_holds_objects(values.get(key)) for key in ("segments", "chunks")):
+            raise InputError(f"{where}: expected an utterance, found a recording with segments of its own")
         if "text" not in columns:
             found = listed(values) or "no key"
             raise InputError(f"{where}: expected a key {_either('text')}, found {found}")
         yield _Record(line, values, columns)
+
+
+def _holds_objects(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
 
 
 def _either(field: str) -> str:
@@ -172,22 +180,20 @@ def _rows(source: Source, records: Iterator[_Record]) -> Iterator[Row]:
         for record in kept
         if not is_own(record.values) and not any(column.a_second for column in record.columns.values())
     ]
-    milliseconds = are_milliseconds(
-        (str(record.get("text")), record.get("start"), record.get("end")) for record in unnamed
-    )
+    milliseconds = are_milliseconds(written for record in unnamed for written in _written(record))
     if milliseconds:
         _log.warning(
             "%s: its times are whole numbers so large that they were read as milliseconds; if they are seconds, call"
             " them start_s and end_s",
             source.path,
         )
-    written = (record.get(field) for record in kept for field in ("start", "end"))
+    written = (record.get(field) for record in kept for field in TIMES)
     carries = carries_milliseconds(time for time in written if isinstance(time, str))
     for record in kept:
         where = source.where(record.line)
-        start, end = (
-            _seconds(record, field, 1000 if milliseconds else 1, carries, where) for field in ("start", "end")
-        )
+        start, end, lasts = (_seconds(record, field, 1000 if milliseconds else 1, carries, where) for field in TIMES)
+        if end is None and start is not None and lasts is not None:
+            end = round(start + lasts, _DECIMALS)
         yield Row(
             place=f"line {record.line}",
             text=check_string(record.get("text"), f"{where}: the text").strip(),
@@ -196,6 +202,16 @@ def _rows(source: Source, records: Iterator[_Record]) -> Iterator[Row]:
             end=end,
             id=check_name(record.get("id"), f"{where}: the id"),
         )
+
+
+def _written(record: _Record) -> Iterator[tuple[str, Any, Any]]:
+    """Text and times of a row, for `columns.are_milliseconds`."""
+    text = str(record.get("text"))
+    if is_unknown(record.get("end")) and not is_unknown(record.get("duration")):
+        yield text, 0, record.get("duration")
+        yield "", record.get("start"), None
+    else:
+        yield text, record.get("start"), record.get("end")
 
 
 def _seconds(record: _Record, field: str, a_second: int, carries: bool, where: str) -> float | None:

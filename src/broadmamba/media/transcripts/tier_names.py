@@ -21,11 +21,15 @@ _NAMES = {
         "ipu", "ipus", "chunk", "chunks", "verbatim", "original-text",
         "äußerung", "äußerungen", "aeusserung", "aeusserungen", "satz", "sätze", "saetze", "transkript",
         "transkription", "orthographie", "énoncé", "énoncés", "enonce", "enonces", "texte", "orthographe",
-        "enunciado", "enunciados", "frase", "frases", "transcripción", "transcripcion", "texto",
+        "enunciado", "enunciados", "frase", "frases", "transcripción", "transcripcion", "texto", "transcrição",
+        "enunciato", "enunciati", "frasi", "trascrizione", "testo", "uiting", "uitingen", "zin", "zinnen", "tekst",
+        "высказывание", "высказывания", "предложение", "предложения", "реплика", "реплики", "текст", "фраза", "фразы",
+        "句子", "文本", "文", "発話", "문장",
     ),
     WORDS: (
         "word", "words", "wrd", "wrds", "token", "tokens", "tokensalign", "ort", "ort-mau",
-        "wort", "wörter", "woerter", "worte", "mots", "palabra", "palabras",
+        "wort", "wörter", "woerter", "worte", "mots", "palabra", "palabras", "palavra", "palavras", "parola", "parole",
+        "woord", "woorden", "слово", "слова", "词", "词语", "単語", "단어",
     ),
     SOUNDS: (
         "phone", "phones", "phoneme", "phonemes", "phonetic", "phonetics", "phonetic-transcription", "phono", "ipa",
@@ -33,6 +37,8 @@ _NAMES = {
         "kan", "kan-mau", "morph", "morphs", "morpheme", "morphemes", "lemma", "lemmas",
         "laut", "laute", "phonem", "silbe", "silben", "phonème", "phonèmes", "syllabe", "syllabes", "phonetik",
         "morphem", "morphème", "morphèmes", "fonema", "fonemas", "sílaba", "sílabas", "silabas",
+        "fonemi", "sillaba", "sillabe", "foneem", "fonemen", "фонема", "фонемы", "звуки", "слог", "слоги",
+        "音素", "音节", "音節", "음소",
     ),
     NOTES: (
         "emotion", "emotions", "probability", "note", "notes", "comment", "comments", "remark", "remarks", "misc",
@@ -44,7 +50,8 @@ _NAMES = {
         "glosse", "glossen", "übersetzung", "uebersetzung", "betonung", "wortart",
         "commentaire", "commentaires", "remarque", "remarques", "gestes", "regard", "glose", "gloses", "traduction",
         "nota", "notas", "comentario", "comentarios", "gesto", "gestos", "mirada", "glosa",
-        "glosas", "traducción", "traduccion",
+        "glosas", "traducción", "traduccion", "tradução", "traduzione", "commento", "commenti", "vertaling",
+        "перевод", "комментарий", "комментарии", "примечание", "翻译", "翻訳", "注释", "备注", "번역",
     ),
     LABELS: ("label", "labels"),
     REFERENCES: (
@@ -122,7 +129,7 @@ def read_name(name: str) -> Named:
     marker = name.removeprefix("\\")  # as Toolbox writes its fields
     if kind := _KIND_ALONE.get(marker.lower()) or _kind_of(marker):
         return Named(None, kind)
-    return _flex(name) or _in_brackets(name) or _at(name) or _beside(name) or Named(name, None)
+    return _flex(name) or _in_brackets(name) or _at(marker) or _beside(name) or Named(name, None)
 
 
 def kind_of_type(name: str) -> str | None:

@@ -108,7 +108,7 @@ def tier_rows(source: Source, tiers: Sequence[Tier]) -> list[Row]:
             not there; the message names those there are.
     """
     voices = _with_speakers(list(_voices(tiers)))
-    speech = _chosen(source, voices) if source.tiers else _speech(source, voices)
+    speech = [_as_words(voice) for voice in (_chosen(source, voices) if source.tiers else _speech(source, voices))]
     utterances = [voice for voice in speech if voice.kind != WORDS]
     words = [voice for voice in speech if voice.kind == WORDS]
     _check_order(source, words)
@@ -204,6 +204,13 @@ def _kind(tier: Tier, named: str | None, texts: Sequence[str]) -> str | None:
     return LABELS if tier.points and kind in (UTTERANCES, WORDS, None) else kind
 
 
+def _as_words(voice: _Voice) -> _Voice:
+    """The voice; one whose annotations are parts of those above, without times of their own, holds words."""
+    places = {(span.unit, span.start, span.end) for span in voice.spans}
+    divides = voice.tier.parent is not None and len(places) < len(voice.spans)
+    return voice._replace(kind=WORDS) if divides and not _are_sentences(voice.texts) else voice
+
+
 def _are_sentences(texts: Sequence[str]) -> bool:
     return 2 * sum(" " in text for text in texts) > len(texts)
 
@@ -255,6 +262,7 @@ def _speech(source: Source, voices: Sequence[_Voice]) -> list[_Voice]:
     found = [voice for top in below.get(None, ()) for voice in _of_tree(source, top, below) if voice.spans]
     utterances = [voice for voice in found if voice.kind in (UTTERANCES, None)]
     _refuse_doubles(source, utterances)
+    _refuse_codes(source, utterances)
     known = {voice.speaker for voice in utterances}
     words = [
         voice
@@ -314,6 +322,21 @@ def _refuse_doubles(source: Source, voices: Sequence[_Voice]) -> None:
         doubled = [v for v in own if 2 * sum(counts[s.start, s.end] > 1 for s in v.spans) > len(v.spans)]
         if len(doubled) > 1 and any(voice.named for voice in doubled):
             _refuse_several(source, doubled)
+
+
+def _refuse_codes(source: Source, voices: Sequence[_Voice]) -> None:
+    """Beside a tier called `text` or the like, one of unknown kind with single small words may hold codes."""
+    codes = [v for v in voices if v.kind is None and not v.labelled and v.tier.speaker is None and _are_codes(v.texts)]
+    if codes and any(voice.kind == UTTERANCES and voice.named for voice in voices):
+        names = listed(voice.tier.name for voice in voices)
+        found = listed(voice.tier.name for voice in codes)
+        raise InputError(
+            f"{source.path}: expected tiers of speech, found {names}, of which {found} may hold codes; {_CHOOSE}"
+        )
+
+
+def _are_codes(texts: Sequence[str]) -> bool:
+    return bool(texts) and all(text.islower() and text.isalpha() for text in texts)
 
 
 def _refuse_several(source: Source, voices: Sequence[_Voice]) -> None:

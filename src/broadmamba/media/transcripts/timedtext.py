@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from broadmamba.errors import InputError
-from broadmamba.media.transcripts.names import Names, could_be_name, known_name, split_speaker
+from broadmamba.media.transcripts.names import Names, are_names_alone, could_be_name, known_name, split_speaker
 from broadmamba.media.transcripts.rows import Row, Source, parse_time, plain_digits, with_ends
 
 _LOG = logging.getLogger(__name__)
@@ -31,6 +31,7 @@ _FORMS = {
     "columns": rf"{_NAME}(?:\s*\t\s*|\s\s+|\s*\|\s*){_SPAN}",
     "span": rf"(?P<start>{_TIME})(?:{_TO}|,)(?P<end>{_TIME})(?:\s+(?P<text>.*))?",
     "time": rf"(?P<start>{_TIME})",
+    "colon": r"(?P<start>[0-9]{1,2}:[0-9]{2}:[0-9]{2}):\s*(?P<text>[^\s0-9].*)",
     # the others could be what somebody says (`_UNSURE`)
     "parted": rf"(?P<start>{_TIME})\s*(?:[-–—|]\s+|\t\s*)(?P<text>.*)",
     "before a name": rf"(?P<start>{_TIME})\s+(?P<text>[^:：\s][^:：]{{0,79}}(?::(?=\s|$)|：).*)",
@@ -51,7 +52,7 @@ _CLOCKS = {
 _UNSURE = ("parted", "before a name", "after a name", "before a text")
 _SURE = frozenset(["frames", *_FORMS, *_CLOCKS]) - frozenset(_UNSURE)
 _FRAMES = re.compile(r"[\[(]?[0-9]{2}[:;][0-9]{2}[:;][0-9]{2}[:;][0-9]{2}\b.*")
-_STAMPED = re.compile(r"(.*)#([0-9]{1,2}:[0-9]{2}:[0-9]{2})-([0-9]{1,3})#\s*")
+_STAMPED = re.compile(r"(.*)#([0-9]{1,2}:[0-9]{2}:[0-9]{2})(?:[-.,]([0-9]{1,3}))?#\s*")
 _IN_WORDS = re.compile(r"(?:[0-9]{1,2} (?:hour|minute|second)s?(?:,? |$))+")
 _LATEST_FIRST = 120.0  # seconds; `10:30 was early` is a sentence
 _LOOKED_AT = 2000  # lines that decide on the format
@@ -100,19 +101,20 @@ def timed_rows(source: Source) -> list[Row]:
                 f"{source.where(head.line)}: expected a time as HH:MM:SS.mmm, found {head.text[:40]!r},"
                 " which counts frames"
             )
-    title = sum(1 for line in lines[: heads[0].line - 1] if line.strip())
+    before = [line.strip() for line in lines[: heads[0].line - 1] if line.strip()]
+    above = before[-1] if before else ""
+    ends = [*(head.line - 1 for head in heads[1:]), len(lines)]
+    filled = [head._replace(below=_below(head, lines[head.line : end])) for head, end in zip(heads, ends, strict=True)]
+    filled = _with_names_below(_with_names_around(filled, above))
+    title = len(before) - (bool(above) and filled[0].name == above)
     if title:
         _LOG.warning("%s: lines above the first time are taken for a title, and not read (%d)", source.path, title)
-    ends = [*(head.line - 1 for head in heads[1:]), len(lines)]
-    filled = _with_names_below(
-        [head._replace(below=_below(head, lines[head.line : end])) for head, end in zip(heads, ends, strict=True)]
-    )
     names = _names(filled)
     return with_ends(row for head in _with_names_above(filled) for row in _turns(source, head, names))
 
 
 def _is_stamped(lines: Sequence[str]) -> bool:
-    """Whether at least half of the first lines end with one of f4's times."""
+    """Whether at least half of the first lines end with a time as f4 and MAXQDA write it."""
     written = [line for line in lines[:_LOOKED_AT] if line.strip()]
     return 0 < len(written) <= 2 * sum(_STAMPED.fullmatch(line) is not None for line in written)
 
@@ -130,7 +132,7 @@ def _stamped_rows(source: Source, lines: Sequence[str]) -> list[Row]:
         if not stamped:
             rows.append(Row(f"line {number}", text, speaker))
             continue
-        end = parse_time(f"{stamped[2]}.{stamped[3]}", source.where(number))
+        end = parse_time(f"{stamped[2]}.{stamped[3] or 0}", source.where(number))
         rows.append(Row(f"line {number}", stamped[1].strip(), speaker, min(begin, end), end))
         begin = end
     return rows
@@ -211,6 +213,25 @@ def _head(number: int, line: str) -> _Head | None:
             continue
         return _Head(number, form, groups.get("start"), groups.get("end"), name, (groups.get("text") or "").strip())
     return None
+
+
+def _with_names_around(heads: Sequence[_Head], above: str) -> list[_Head]:
+    """The heads; where each time stands alone and each has a name in the line above it, or below, it is the name.
+
+    Args:
+        heads: of the text.
+        above: the line above the first.
+    """
+    if any(head.name is not None or head.text for head in heads):
+        return list(heads)
+    lines = [above, *(head.below[-1] if len(head.below) > 1 else "" for head in heads[:-1])]
+    if are_names_alone(lines):
+        cut = [*(head.below[:-1] for head in heads[:-1]), heads[-1].below]
+        return [h._replace(name=name, below=below) for h, name, below in zip(heads, lines, cut, strict=True)]
+    lines = [head.below[0] if len(head.below) > 1 else "" for head in heads]
+    if are_names_alone(lines):
+        return [head._replace(name=name, below=head.below[1:]) for head, name in zip(heads, lines, strict=True)]
+    return list(heads)
 
 
 def _with_names_below(heads: Sequence[_Head]) -> list[_Head]:

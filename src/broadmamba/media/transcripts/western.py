@@ -65,6 +65,8 @@ _WITHIN_WORDS = frozenset("’‘´·\xa0\xad")
 _PAIRS = {"¿": "?", "¡": "!", "‚": "‘’", "„": "“”"}
 _AFTER = {"ª": ("sr", "sra", "dr", "dra", "m", "n"), "º": ("n",), "²": ("m", "cm", "km"), "³": ("m", "cm", "km")}
 _WORDS_OF_ONE = frozenset("àáéèêíìóòôöøåæäüªº")
+# what words in English texts do not have, and Polish and Czech have in the same bytes: `Czeœæ` is `Cześć`
+_NOT_IN_ENGLISH = re.compile(r"[êñæœ][^\x00-\x7f]|[^\x00-\x7f][êñæœ]|ø[áéíóúý]|[ñæœ]$")
 _CAPITAL_WITHIN = re.compile(r"[a-zß-ÿ][À-ÖØ-Þ]")
 _VOWEL = re.compile(r"[aeiouy]", re.IGNORECASE)
 _NEAR = 40  # characters that hold the word beside a sign
@@ -91,8 +93,9 @@ def is_western(text: str) -> bool:
     words = [word.lower().replace("’", "'") for word in written] + [sign for sign in "¿¡" if sign in said]
     letters = {letter for word in words for letter in word if not letter.isascii() and letter.isalpha()} - set("ªº")
     # a lone á is how į, a word of Lithuanian, would look
+    english = not any(_NOT_IN_ENGLISH.search(word) for word in words)
     return (letters <= _SHARED and "á" not in words) or any(
-        _fits(language, letters, words) for language in _VOCABULARY.values()
+        _fits(language, letters, words) for name, language in _VOCABULARY.items() if english or name != "English"
     )
 
 
@@ -116,6 +119,8 @@ def _stands_well(text: str, sign: re.Match[str]) -> bool:
     before, after = left[-1:], right[:1]
     if sign[0] in _AFTER and before.isalpha():
         return not after.isalpha() and _WORD.findall(left)[-1].lower() in _AFTER[sign[0]]
+    if sign[0] == "¤":
+        return False  # which nobody writes; it is the euro of ISO 8859-15
     if not (before.isalpha() or after.isalpha()) or (sign[0] == "°" and not before.isalpha() and after in "CF"):
         return True
     if sign[0] not in _BESIDE_LETTERS or (before.isalpha() and sign[0] in _OPENING):

@@ -6,7 +6,7 @@ from typing import Any
 
 from broadmamba.errors import InputError
 from broadmamba.media.transcripts.rows import Row, Source
-from broadmamba.media.transcripts.segments import Spoken, segment_rows, word_rows
+from broadmamba.media.transcripts.segments import Spoken, result_rows, segment_rows, word_rows
 from broadmamba.media.transcripts.speech_json.entries import MILLISECONDS, TICKS, Entry, entries_of, first_of
 from broadmamba.media.transcripts.speech_json.services import has_channels, no_times, of_channel
 
@@ -173,12 +173,11 @@ def google(source: Source, value: Any) -> list[Row]:
         last = texts[-1]
         if len(with_words) > 1 and last and _speakers(last) and not any(_speakers(words) for words in texts[:-1]):
             return word_rows(source, last)
-        words = [
-            word._replace(speaker=of_channel(word.speaker, r.values.get("channelTag"), several))
+        channels = [
+            [word._replace(speaker=of_channel(word.speaker, r.values.get("channelTag"), several)) for word in words]
             for r, words in zip(results, texts, strict=True)
-            for word in words
         ]
-        return word_rows(source, words)
+        return result_rows(source, channels)
     found: list[tuple[Spoken, tuple[()]]] = []
     begin = 0.0
     for result in results:
@@ -223,10 +222,11 @@ def watson(source: Source, value: Any) -> list[Row]:
     """IBM Watson: words, and `speaker_labels` by the time at which a word begins; seconds."""
     whole = Entry(source, value)
     labels = {entry.seconds("from"): entry.name("speaker") for entry in whole.entries("speaker_labels", "label")}
-    words: list[Spoken] = []
+    results: list[list[Spoken]] = []
     for result in whole.entries("results", "result"):
         best = result.first("alternatives")
         times = best.values.get("timestamps")
+        results.append([])
         for number, entry in enumerate(times if isinstance(times, list) else [], start=1):
             place = f"{best.place}, word {number}"
             if not (isinstance(entry, list) and len(entry) == 3):
@@ -234,5 +234,5 @@ def watson(source: Source, value: Any) -> list[Row]:
                     f"{source.path}, {place}: expected a word, a start and an end, found {str(entry)[:40]!r}"
                 )
             word = Entry(source, dict(zip(("word", "start", "end"), entry, strict=True)), place).spoken("word")
-            words.append(word._replace(speaker=labels.get(word.start)))
-    return word_rows(source, words)
+            results[-1].append(word._replace(speaker=labels.get(word.start)))
+    return result_rows(source, results)

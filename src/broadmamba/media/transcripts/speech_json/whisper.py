@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 from typing import Any
 
 from broadmamba.errors import InputError
+from broadmamba.media.transcripts.columns import are_milliseconds
 from broadmamba.media.transcripts.names import known_name
 from broadmamba.media.transcripts.rows import Row, Source, check_name, check_seconds, parse_time
-from broadmamba.media.transcripts.segments import Spoken, segment_rows, with_own_blanks, word_rows
+from broadmamba.media.transcripts.segments import Spoken, result_rows, segment_rows, with_own_blanks, word_rows
 from broadmamba.media.transcripts.speech_json.entries import MILLISECONDS, Entry, entries_of, first_of
 
+_log = logging.getLogger(__name__)
+
+_DECIMALS = 9  # of a second; a start and a duration that are added are off by less
 _CLOCK = re.compile(r"[0-9.,:]+")
 _TIME_KEY = re.compile(
     r"(?:.*_)?(?:start|begin|end|stop|from|to|time|times|timestamp|timestamps|timecode|offset|duration|ts|ms)(?:_.*)?"
@@ -37,28 +42,38 @@ def segments(source: Source, value: Any) -> list[Row]:
         InputError: a segment is no object or has no text, or has times of unknown names and units.
     """
     entries = entries_of(source, value if isinstance(value, list) else value["segments"], "segment")
-    spoken = [_segment(entry) for entry in entries]
-    return segment_rows(source, _shown(entries, spoken))
+    units = MILLISECONDS if are_milliseconds(map(_written, entries)) else 1
+    if units != 1:
+        _log.warning("%s: its times are whole numbers so large that they were read as milliseconds", source.path)
+    spoken = [_segment(entry, units) for entry in entries]
+    return segment_rows(source, _shown(entries, spoken, units))
+
+
+def _written(entry: Entry) -> tuple[str, Any, Any]:
+    """Text and times of a segment, for `columns.are_milliseconds`."""
+    key = next((key for key in _DURATIONS if entry.has(key)), None)
+    text, start, end = (entry.values.get(key) for key in ("text", "start", "end"))
+    return (str(text), 0, entry.values[key]) if key and end is None else (str(text), start, end)
 
 
 def _shown(
-    entries: Sequence[Entry], spoken: Sequence[tuple[Spoken, list[Spoken]]]
+    entries: Sequence[Entry], spoken: Sequence[tuple[Spoken, list[Spoken]]], units: int
 ) -> list[tuple[Spoken, list[Spoken]]]:
     """Ends out of how long captions are shown (YouTube's), none beyond the start of the next, which it may overlap."""
     shown = list(spoken)
     for index, (entry, (whole, words)) in enumerate(zip(entries, spoken, strict=True)):
         key = next((key for key in _DURATIONS if entry.has(key)), None)
-        length = None if key is None or whole.end is not None else _time(entry, key)
+        length = None if key is None or whole.end is not None else _time(entry, key, units)
         if length is not None and whole.start is not None:
             following = spoken[index + 1][0].start if index + 1 < len(spoken) else None
-            end = whole.start + length
+            end = round(whole.start + length, _DECIMALS)
             if following is not None and whole.start <= following < end:
                 end = following
             shown[index] = (whole._replace(end=end), words)
     return shown
 
 
-def _segment(entry: Entry) -> tuple[Spoken, list[Spoken]]:
+def _segment(entry: Entry, units: int) -> tuple[Spoken, list[Spoken]]:
     if not entry.has("start") and not entry.has("offsets"):
         _refuse_other_times(entry)
         if any(isinstance(entry.values.get(key), list) for key in ("segments", "chunks")):
@@ -67,25 +82,26 @@ def _segment(entry: Entry) -> tuple[Spoken, list[Spoken]]:
             )
     words = entry.values.get("words")
     known = [word for word in words if isinstance(word, dict)] if isinstance(words, list) else []
-    return _spoken(entry, "text"), [
-        _spoken(word, "word", "text") for word in entries_of(entry.source, known, "word", entry.place)
+    return _spoken(entry, units, "text"), [
+        _spoken(word, units, "word", "text") for word in entries_of(entry.source, known, "word", entry.place)
     ]
 
 
-def _spoken(entry: Entry, *keys: str) -> Spoken:
+def _spoken(entry: Entry, units: int, *keys: str) -> Spoken:
     text = entry.text(*keys).strip()
     label = next((entry.values[key] for key in _SPEAKERS if entry.has(key)), None)
     written = None if label is None else check_name(label, f"{entry.where}: the speaker")
     # some programs write the speaker into the text as well
     text = text.removeprefix(f"[{written}]:").strip()
-    return Spoken(entry.place, text, _time(entry, "start"), _time(entry, "end"), known_name(written))
+    start, end = (_time(entry, key, units) for key in ("start", "end"))
+    return Spoken(entry.place, text, start, end, known_name(written))
 
 
-def _time(entry: Entry, key: str) -> float | None:
+def _time(entry: Entry, key: str, units: int) -> float | None:
     value = entry.values.get(key)
     if isinstance(value, str) and _CLOCK.fullmatch(value.strip()):
-        return parse_time(value, entry.where)
-    return entry.seconds(key)
+        return parse_time(value, entry.where, a_second=units)
+    return entry.seconds(key, units)
 
 
 def _refuse_other_times(entry: Entry) -> None:
@@ -204,7 +220,7 @@ def is_vosk_list(value: object) -> bool:
 def vosk_list(source: Source, value: Any) -> list[Row]:
     """Vosk's results, one after the other; partial ones and those without words are passed over."""
     found = entries_of(source, value, "result")
-    return word_rows(source, [_spoken_word(word) for entry in found for word in entry.entries("result", "word")])
+    return result_rows(source, [[_spoken_word(word) for word in entry.entries("result", "word")] for entry in found])
 
 
 def is_nemo(value: object) -> bool:
