@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -54,9 +53,7 @@ class TextEncoder:
     _model: Any
 
     @classmethod
-    def load(
-        cls, source: str = "minilm", pooling: str = "mean", base: str | None = None, *, named_by_file: bool = False
-    ) -> TextEncoder:
+    def load(cls, source: str = "minilm", pooling: str = "mean", base: str | None = None) -> TextEncoder:
         """Load an encoder.
 
         Args:
@@ -65,7 +62,6 @@ class TextEncoder:
             pooling: how tokens become one row, a name of `pooling.POOLINGS`, or `tokens`: a row is then the ids of
                 the first `TOKENS` tokens, without special ones, and padding after them.
             base: of a fine-tuned encoder, the encoder it began as, where it cannot be found by itself.
-            named_by_file: whether it is not the user who named it, see `load_encoder_files`.
 
         Raises:
             InputError: unknown source or pooling, damaged files, weights of another SHA-256, or no encoder of texts.
@@ -75,9 +71,7 @@ class TextEncoder:
         tuned = is_tuned(source)
         if tuned and pooling == TOKEN_IDS:
             raise InputError(f"{source}: was fine-tuned on whole passages; take token ids of the encoder it began as")
-        files, reading = (
-            load_tuned(source, base) if tuned else (load_encoder_files(source, named_by_file=named_by_file), Reading())
-        )
+        files, reading = load_tuned(source, base) if tuned else (load_encoder_files(source), Reading())
         if reading.context and pooling == "cls":
             raise InputError(f"{source}: reads several turns at once, which have one first token; pool by mean instead")
         spec = FeatureSpec(
@@ -131,10 +125,8 @@ class TextEncoder:
         """The same encoder, its feature called `name`.
 
         Raises:
-            InputError: the name cannot be that of a file.
+            InputError: a feature cannot have this name.
         """
-        if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*", name):
-            raise InputError(f"{name!r} is no feature name: expected letters, digits, '_', '-' and '.'")
         return replace(self, spec=replace(self.spec, name=name))
 
     def encode_conversation(self, conversation: Conversation) -> NDArray[np.float32]:
