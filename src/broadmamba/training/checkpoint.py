@@ -6,8 +6,6 @@ normalisation.
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,6 +25,7 @@ from broadmamba.data.spec import MODALITIES, FeatureSpec
 from broadmamba.errors import BroadMambaError, CheckpointError, IncompatibleError, InputError
 from broadmamba.evaluation.calibration import COLDEST, HOTTEST, scale
 from broadmamba.evaluation.scoring import Scores, score
+from broadmamba.locks import temporary_folder
 from broadmamba.model.interface import EmotionModel
 from broadmamba.model.limits import LARGEST, MOST_NUMBERS
 from broadmamba.model.settings import ModelConfig
@@ -141,14 +140,12 @@ class Checkpoint:
         arrays = {f"model.{k}": v.detach().cpu().numpy() for k, v in self.model.state_dict().items()}
         for m, normaliser in self.normalisers.items():
             arrays |= {f"normaliser.{m}.mean": normaliser.mean, f"normaliser.{m}.scale": normaliser.scale}
-        for left in path.glob(f"{_NEW}-*"):  # of a kill
-            shutil.rmtree(left, ignore_errors=True)
-        unfinished = path / f"{_NEW}-{os.getpid()}"
-        try:
-            save_arrays(unfinished / WEIGHTS, arrays)
-            write_text(unfinished / CARD, model_card(self.system, self.labels, self.features, self.provenance))
+        with temporary_folder(path) as folder:
+            made = folder / "model"
+            save_arrays(made / WEIGHTS, arrays)
+            write_text(made / CARD, model_card(self.system, self.labels, self.features, self.provenance))
             write_json(
-                unfinished / CONFIG,
+                made / CONFIG,
                 {
                     "format": FORMAT,
                     "version": VERSION,
@@ -161,11 +158,10 @@ class Checkpoint:
                     "provenance": dict(self.provenance),
                 },
             )
-            unfinished.replace(path / _NEW)
-        except OSError as error:
-            raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
+            try:
+                made.replace(path / _NEW)
+            except OSError as error:
+                raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
         _move_new(path)
 
     @classmethod

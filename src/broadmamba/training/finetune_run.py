@@ -13,7 +13,7 @@ from broadmamba.data.identity import conversations_sha256
 from broadmamba.errors import InputError
 from broadmamba.features.text.encoder_files import load_encoder_files
 from broadmamba.features.text.tuned import LEARNT, is_tuned, read_provenance, save_tuned
-from broadmamba.locks import exclusive
+from broadmamba.locks import exclusive, remove_leftovers
 from broadmamba.training.environment import environment
 from broadmamba.training.finetune import FinetuneConfig, FinetuneEpoch, finetune
 
@@ -78,8 +78,7 @@ def _finetune_held(
         "seed": seed,
     }
     state = out / _STATE
-    for leftover in out.glob(".*.tmp"):  # of a kill while writing
-        leftover.unlink()
+    remove_leftovers(out)
     if is_tuned(out):
         provenance = read_provenance(out)
         if isinstance(provenance.get("corpus"), dict) and "sha256" not in provenance["corpus"]:

@@ -22,7 +22,7 @@ from typing import Any
 from broadmamba.data.corpus import Corpus
 from broadmamba.data.identity import conversations_sha256, feature_sha256
 from broadmamba.errors import BroadMambaError, InputError
-from broadmamba.locks import exclusive
+from broadmamba.locks import exclusive, remove_leftovers
 from broadmamba.shapes import ANY, read_shaped, shape_of
 from broadmamba.storage import read_json, write_json, write_jsonl
 from broadmamba.training.checkpoint import Checkpoint
@@ -162,8 +162,9 @@ def _train_seed(
     if not (folder / "results.json").is_file():
         fitted = fit(corpus, config, seed=seed, state=state, on_epoch=on_epoch and (lambda e: on_epoch(seed, e)))
         _write_seed(fitted, corpus, seed, folder, experiment)
-    for leftover in [state, *folder.rglob(".*.tmp")]:  # the latter of a kill while writing
-        leftover.unlink(missing_ok=True)
+    state.unlink(missing_ok=True)
+    for place in (folder, folder / "model"):
+        remove_leftovers(place)
 
 
 def _write_seed(fitted: Fitted, corpus: Corpus, seed: int, folder: Path, experiment: Mapping[str, Any]) -> None:
@@ -204,8 +205,7 @@ def _withdraw(out: Path) -> None:
 
 def _claim(out: Path, experiment: Mapping[str, Any]) -> None:
     """Make the folder, which is held, this experiment's, or check that it is."""
-    for leftover in out.glob(".*.tmp"):  # of a kill while writing
-        leftover.unlink()
+    remove_leftovers(out)
     path = out / "config.json"
     if not path.exists():
         if (out / "summary.json").exists():

