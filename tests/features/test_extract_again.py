@@ -122,6 +122,9 @@ def test_another_choice_of_sound_is_another_feature(tmp_path: Path) -> None:
     again, _ = extract_media(extended, load, tmp_path / "media", retry=True)  # of the same sound
     values = again.features["frail"].values
     assert values[1, 0] == values[0, 0]
+    (tmp_path / "corpus/reports/frail.sound.json").write_text('{"track": [], "volume": 11}')
+    with pytest.raises(InputError, match=r"frail\.sound\.json: is damaged or of another version at track"):
+        extract_media(again, load, tmp_path / "media", retry=True)
 
 
 def test_a_resumed_run_does_not_mix_channels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

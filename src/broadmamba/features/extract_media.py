@@ -27,9 +27,12 @@ from broadmamba.features.present import has_feature
 from broadmamba.features.rows import PARTS, TIME_LIMIT, RowStore, fingerprint
 from broadmamba.features.workers import Job, Load, Trouble
 from broadmamba.media.tracks import DEFAULT_SOUND, SoundChoice
-from broadmamba.storage import csv_text, read_json, read_text, write_json, write_text
+from broadmamba.shapes import read_shaped
+from broadmamba.storage import csv_text, read_text, write_json, write_text
 
 _log = logging.getLogger(__name__)
+
+_SOUND = {"track": (int, str, None), "channels": (int, str, None)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,15 +137,16 @@ def _extract(
     assert corpus.path is not None
     ids = [utterance.id for utterance in corpus.utterances]
     before = corpus.features[spec.name] if has_feature(corpus, spec) else None
-    listed = _listed(corpus.path, spec.name) if before is not None else []
+    again: set[str] = set()
+    listed: list[Failure] = []
     if before is not None:
         sound = _same_sound(corpus.path, spec.name, sound)
+        report = _listed(corpus.path, spec.name)
+        named = {_bare(failure.utterance) for failure in report}
         missing = {id for id, none in zip(ids, before.missing(), strict=True) if none}
-        named = {failure.utterance for failure in listed}
-        again = {
-            id for id in missing if id in named or f"'{id}" in named
-        }  # as `csv_text` writes what looks like a formula
-        listed = [failure for failure in listed if failure.utterance.removeprefix("'") not in again | missing]
+        again = {id for id in missing if _bare(id) in named}
+        gone = set(map(_bare, missing))
+        listed = [failure for failure in report if _bare(failure.utterance) not in gone]
         if not (retry and again):
             return corpus, Report(spec.name, len(ids))
     clips = [_readable(clip) for clip in find_clips(corpus, media, spec.modality)]
@@ -165,17 +169,17 @@ def _extract(
             f"{media}: {spec.name} failed for all {len(ids)} utterances, as for {first.utterance} "
             f"({first.file or 'no file'}: {first.reason})"
         )
-    doubts = [
+    remarks = [
         Failure(ids[row], _name(clips[row], media), f"{words} ({details})" if details else words)
-        for row, remarks in sorted(rows.remarks.items())
-        for words, details in remarks
+        for row, of_row in sorted(rows.remarks.items())
+        for words, details in of_row
     ]
-    _tell({row: [words for words, _ in remarks] for row, remarks in rows.remarks.items()}, clips, media)
+    _tell({row: [words for words, _ in of_row] for row, of_row in rows.remarks.items()}, clips, media)
     write_text(
         report_file(corpus.path, spec.name),
         csv_text(
             ("utterance", "file", "reason"),
-            ((f.utterance, f.file, f.reason) for f in (*failures, *doubts, *listed)),
+            ((f.utterance, f.file, f.reason) for f in (*failures, *remarks, *listed)),
         ),
     )
     if sound != DEFAULT_SOUND:
@@ -184,7 +188,7 @@ def _extract(
         _sound_file(corpus.path, spec.name).unlink(missing_ok=True)
     extended = corpus.add_feature(Feature(spec, rows.values))
     store.clear()
-    return extended, Report(spec.name, len(ids), failures, len(again) if before is not None else 0)
+    return extended, Report(spec.name, len(ids), failures, len(again))
 
 
 def _listed(corpus: Path, feature: str) -> list[Failure]:
@@ -196,6 +200,11 @@ def _listed(corpus: Path, feature: str) -> list[Failure]:
     return [Failure(row["utterance"], row["file"], row["reason"]) for row in found if None not in row.values()]
 
 
+def _bare(id: str) -> str:
+    """An id without the apostrophe that `csv_text` writes before what looks like a formula."""
+    return id.removeprefix("'")
+
+
 def _sound_file(corpus: Path, feature: str) -> Path:
     """Where it stands which sound a feature was made of, if it was not the default."""
     return corpus / "reports" / f"{feature}.sound.json"
@@ -204,7 +213,10 @@ def _sound_file(corpus: Path, feature: str) -> Path:
 def _same_sound(corpus: Path, feature: str, wanted: SoundChoice) -> SoundChoice:
     """The sound that a feature was made of, if no other is wanted."""
     file = _sound_file(corpus, feature)
-    made_of = SoundChoice(**read_json(file)) if file.is_file() else DEFAULT_SOUND
+    made_of = DEFAULT_SOUND
+    if file.is_file():
+        found = read_shaped(file, _SOUND)
+        made_of = SoundChoice(found.get("track"), found.get("channels"))
     if wanted not in (made_of, DEFAULT_SOUND):
         raise InputError(
             f"{corpus}: its feature {feature} was made of other sound ({_described(made_of)}), expected "
