@@ -23,6 +23,9 @@ from broadmamba.errors import InputError
 _TEMPORARY = re.compile(r"(?:\..*\.|broadmamba-)(\d{1,19})-[0-9a-f]{8}\.tmp", re.DOTALL)
 _A_MINUTE, _A_DAY = 60, 86_400  # seconds
 
+A_MOMENT = 60.0
+"""Seconds to wait for another process whose work takes a moment, such as writing down what a folder holds."""
+
 
 @contextmanager
 def exclusive(folder: Path | str, doing: str, wait: float = 0.2) -> Iterator[None]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from broadmamba.data.conversation import Conversation, LabelSet, Utterance, near
 from broadmamba.data.corpus_folder import (
+    ADDS,
     map_feature,
     put_in_place,
     read_conversations,
@@ -29,10 +30,7 @@ from broadmamba.data.corpus_folder import (
 )
 from broadmamba.data.spec import FeatureSpec
 from broadmamba.errors import InputError
-from broadmamba.locks import exclusive, remove_leftovers, temporary_folder
-
-_WAIT = 60.0
-"""Seconds that a process waits for others to add their features: each takes a moment."""
+from broadmamba.locks import A_MOMENT, exclusive, remove_leftovers, temporary_folder
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,7 +230,7 @@ class Corpus:
         changed = replace(self, features={**self.features, name: feature})
         if self.path is None:
             return changed
-        with exclusive(self.path, "adds a feature to it", _WAIT):
+        with exclusive(self.path, ADDS, A_MOMENT):
             for folder in (self.path, self.path / "features"):
                 remove_leftovers(folder)
             manifest = read_manifest(self.path)  # anew: another process may have added a feature meanwhile

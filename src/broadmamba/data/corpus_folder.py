@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from broadmamba.data.conversation import Conversation, Utterance
 from broadmamba.data.spec import FeatureSpec
 from broadmamba.errors import InputError
-from broadmamba.locks import exclusive, remove_leftovers
+from broadmamba.locks import A_MOMENT, exclusive, remove_leftovers
 from broadmamba.storage import map_arrays, read_json, read_jsonl, save_arrays, write_json, write_jsonl
 
-_WAIT = 60.0
-"""Seconds that a process waits for another one to replace a corpus: it takes a moment."""
+ADDS = "adds a feature to it"
+"""What the holder of a corpus folder does."""
 
 _MOST_BYTES = 256 * 2**20
 """Of the utterances of a corpus: a million of them, and more than memory would hold in another form."""
@@ -189,7 +189,7 @@ def put_in_place(made: Path, folder: Path, overwrite: bool) -> None:
             _rename(made, folder)
             return
         read_manifest(folder)
-        with exclusive(folder, "adds a feature to it", _WAIT):
+        with exclusive(folder, ADDS, A_MOMENT):
             _rename(folder, aside / "corpus")
             try:
                 _rename(made, folder)
@@ -216,7 +216,7 @@ def _aside(folder: Path) -> Path:
 def _held_aside(folder: Path) -> Iterator[Path]:
     """A hidden folder beside a corpus that is kept in it while it is replaced, by one process at a time."""
     aside = _aside(folder)
-    with exclusive(aside, "replaces the corpus beside it", _WAIT):
+    with exclusive(aside, "replaces the corpus beside it", A_MOMENT):
         yield aside
     with suppress(OSError):
         aside.rmdir()  # one that a kill left

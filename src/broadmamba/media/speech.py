@@ -19,11 +19,10 @@ from numpy.typing import NDArray
 from broadmamba.data.conversation import near
 from broadmamba.errors import InputError, MissingExtraError
 from broadmamba.media.recording import SAMPLE_RATE, Recording
+from broadmamba.media.spans import Span
 
 _log = logging.getLogger(__name__)
 
-Span = tuple[float, float]
-"""Start and end in seconds."""
 Array = NDArray[np.float32]
 
 _LONGEST, _SHORTEST = 30.0, 5.0  # seconds of a block: Whisper hears 30 at a time

@@ -22,14 +22,13 @@ from broadmamba.data.conversation import Conversation
 from broadmamba.errors import InputError, MissingExtraError
 from broadmamba.media.container import MAX_SECONDS
 from broadmamba.media.recording import SAMPLE_RATE, Recording
+from broadmamba.media.spans import Span
 from broadmamba.media.turns import Turn
 from broadmamba.storage import sha256
 
 if TYPE_CHECKING:
     import torch
 
-Span = tuple[float, float]
-"""Start and end in seconds."""
 Array = NDArray[np.float32]
 
 _SHA256 = "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e"

@@ -22,7 +22,7 @@ from typing import Any
 from broadmamba.data.corpus import Corpus
 from broadmamba.data.identity import conversations_sha256, feature_sha256
 from broadmamba.errors import BroadMambaError, InputError
-from broadmamba.locks import exclusive, remove_leftovers
+from broadmamba.locks import A_MOMENT, exclusive, remove_leftovers
 from broadmamba.shapes import ANY, read_shaped, shape_of
 from broadmamba.storage import read_json, write_json, write_jsonl
 from broadmamba.training.checkpoint import Checkpoint
@@ -33,9 +33,6 @@ from broadmamba.training.predictions import PREDICTIONS, prediction_rows
 from broadmamba.training.report import report_split, report_subsets
 
 _LOGGER = logging.getLogger(__name__)
-
-WAIT = 60.0
-"""Seconds that a process waits for another one to write down what a run folder holds: it takes a moment."""
 
 _BEGINS = "writes down what it holds"
 
@@ -79,7 +76,7 @@ def train_seeds(
         what = "no labels in its test split" if "test" in corpus.splits else "no test split"
         _LOGGER.warning("corpus %r has %s: only dev is reported on", corpus.name, what)
     fresh = not out.exists()
-    with exclusive(out, _BEGINS, WAIT):
+    with exclusive(out, _BEGINS, A_MOMENT):
         _claim(out, experiment)
     try:
         for seed in seeds:
@@ -92,7 +89,7 @@ def train_seeds(
     except KeyboardInterrupt:
         _LOGGER.warning("stopped: what was saved is kept in %s, and the same command goes on from there", out)
         raise
-    with exclusive(out, _BEGINS, WAIT):  # so that the summary that is written last has seen every seed
+    with exclusive(out, _BEGINS, A_MOMENT):  # so that the summary that is written last has seen every seed
         _claim(out, experiment)  # once more, in case another process found nothing here and withdrew
         summary = summarise(out)
         write_json(out / "summary.json", summary)
@@ -196,7 +193,7 @@ def _report(checkpoint: Checkpoint, corpus: Corpus, name: str) -> dict[str, Any]
 
 def _withdraw(out: Path) -> None:
     """Remove a folder in which nothing came about, so that a second try with other settings may take it."""
-    with exclusive(out, _BEGINS, WAIT):
+    with exclusive(out, _BEGINS, A_MOMENT):
         if not list(out.glob("seed-*")):
             (out / "config.json").unlink(missing_ok=True)
     with suppress(OSError):  # something is in it after all
