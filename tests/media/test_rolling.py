@@ -161,3 +161,8 @@ def test_cues_of_any_length_take_no_longer_than_their_length(read, joint):
     begin = time.process_time()
     assert len(read(srt(cues), "talk.srt")) == 3
     assert time.process_time() - begin < 5
+
+
+def test_what_is_said_twice_in_cues_of_no_length_is_said_twice(read):
+    cue = "00:00.000 --> 00:00.000\n<v Anna>so</v>\n\n"
+    assert [u.text for u in read("WEBVTT\n\n" + 2 * cue, "talk.vtt")] == ["so", "so"]

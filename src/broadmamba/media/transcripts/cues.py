@@ -16,6 +16,7 @@ _WEBVTT = re.compile(r"WEBVTT(?=\s|$)")
 _CLOCK = r"([-+0-9.,]*:[-+0-9:.,]*?)"
 _TIMING = re.compile(rf"\s*{_CLOCK}\s*-->\s*{_CLOCK}(?:\s.*)?")
 _BROKEN_TIMING = re.compile(r"\s*[0-9][0-9:.,]*\s*(?:->|[–—]>|→)\s*[0-9][0-9:.,]*\s*")
+_MARKUP = re.compile(r"[<{]")
 _VOICE = re.compile(r"<v(?:\.[^\s<>]*)?(?:\s([^<>]*))?>|</v>")
 _EMOTION = re.compile(r"<c\.emotion(?:\.[^<>]*)?>[^<>]*</c>")  # written by recognition/captions.py, and not said
 _TAG = re.compile(r"</?(?:[A-Za-z][^<>]*)?>|<[0-9:.]+>|\{\\[^{}]*\}")
@@ -118,7 +119,8 @@ def _cues(source: Source, ends_at_blank: bool) -> Iterator[Cue]:
             payload.pop()  # the name of the next cue
         elif not ends_at_blank and not last and (at := _number_of_next(lines, line, payload)) is not None:
             payload = payload[:at]
-        start, end = (parse_time(time, source.where(line + 1), carries=carries) for time in times)
+        where = source.where(line + 1)
+        start, end = (parse_time(time, where, carries=carries) for time in times)
         yield Cue(line, start, end, tuple(payload))
 
 
@@ -172,7 +174,7 @@ def _check_map(source: Source) -> None:
 
 
 def _plain_line(line: str) -> str:
-    return _unescape(_TAG.sub("", _VOICE.sub("", _EMOTION.sub("", line))))
+    return _unescape(_TAG.sub("", _VOICE.sub("", _EMOTION.sub("", line))) if _MARKUP.search(line) else line)
 
 
 def _first_of_several(payload: Sequence[str]) -> str:
@@ -182,6 +184,8 @@ def _first_of_several(payload: Sequence[str]) -> str:
 
 
 def _parts(payload: str) -> list[_Part]:
+    if not _MARKUP.search(payload):
+        return [(None, _unescape(payload))]
     return [(voice, _unescape(_TAG.sub("", part))) for voice, part in _voices(_EMOTION.sub("", payload))]
 
 
@@ -244,8 +248,9 @@ def _unvoiced_turns(text: str, names: Names) -> Iterator[tuple[str | None, str]]
     for line in text.strip().split("\n"):
         dash = _DASH.match(line)
         rest = line[dash.end() :] if dash else line
-        found = names.split(rest)
-        if opened and not dash and not (named and found):
+        below = opened and not dash
+        found = None if below and not named else names.split(rest)
+        if below and not found:
             words.extend(line.split())
             continue
         if opened:

@@ -26,8 +26,10 @@ def without_highlights(cues: Sequence[Cue], plain: Callable[[str], str]) -> Sequ
         cues: in the order of the file.
         plain: a text as it is read, without marks.
     """
-    shown = [" ".join(plain("\n".join(cue.payload)).split()) for cue in cues]
     marked = [_marked("\n".join(cue.payload), plain) for cue in cues]
+    if not any(mark is not None for mark in marked):
+        return cues
+    shown = [" ".join(plain("\n".join(cue.payload)).split()) for cue in cues]
     joins = [False]
     place = marked[0] if marked else None
     moved = 0

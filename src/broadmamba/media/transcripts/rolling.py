@@ -83,7 +83,7 @@ def _rolls(cues: Sequence[Cue], shown: Sequence[list[str]]) -> bool:
         shared = _shared(before, texts)
         near = above.start <= cue.start <= above.end + AT_ONCE
         if shared.lines == len(texts) and not shared.grows:  # nothing new: the line again, or said again
-            flashes += near and cue.end - cue.start <= AT_ONCE
+            flashes += near and _is_flash(cue) and not _is_flash(above) and cue.start >= above.end - AT_ONCE
         elif near and (shared.words or (shared.lines and _says_much(" ".join(before[-shared.lines :])))):
             going_on += 1
         else:
@@ -91,6 +91,11 @@ def _rolls(cues: Sequence[Cue], shown: Sequence[list[str]]) -> bool:
     if flashes >= max(1, _SHARE * len(seen)):
         return True
     return going_on > 1 and going_on >= _SHARE * (going_on + others)
+
+
+def _is_flash(cue: Cue) -> bool:
+    """Whether a cue is too short to be read, as one is that shows a line again where it moves up."""
+    return cue.end - cue.start <= AT_ONCE
 
 
 def _shared(before: Sequence[str], texts: Sequence[str]) -> _Shared:

@@ -115,8 +115,9 @@ def carries_milliseconds(times: Iterable[str]) -> bool:
 
     Programs that round 999.6 ms write that. Where other fractions have four digits too, it is a tenth.
     """
-    clocks = (_CLOCK.fullmatch(plain_digits(time.strip())) for time in times)
-    return {clock[4] for clock in clocks if clock and len(clock[4] or "") == 4} == {"1000"}
+    plain = (plain_digits(time.strip()) for time in times)
+    fractions = {time[-4:] for time in plain if time[-5:-4] in (".", ",") and _CLOCK.fullmatch(time)}
+    return fractions == {"1000"}
 
 
 def check_seconds(value: object, where: str, a_second: int = 1) -> float:
