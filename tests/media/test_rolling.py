@@ -163,6 +163,7 @@ def test_cues_of_any_length_take_no_longer_than_their_length(read, joint):
     assert time.process_time() - begin < 5
 
 
-def test_what_is_said_twice_in_cues_of_no_length_is_said_twice(read):
-    cue = "00:00.000 --> 00:00.000\n<v Anna>so</v>\n\n"
-    assert [u.text for u in read("WEBVTT\n\n" + 2 * cue, "talk.vtt")] == ["so", "so"]
+@pytest.mark.parametrize("texts", [["so", "so"], ["so so", "so so so", "so so so so"]])
+def test_what_is_said_at_one_moment_does_not_roll(read, texts):
+    cues = "".join(f"00:00.000 --> 00:00.000\n<v Anna>{text}</v>\n\n" for text in texts)
+    assert [u.text for u in read(f"WEBVTT\n\n{cues}", "talk.vtt")] == texts

@@ -81,7 +81,7 @@ def _rolls(cues: Sequence[Cue], shown: Sequence[list[str]]) -> bool:
     seen = [(cue, texts) for cue, texts in zip(cues, shown, strict=True) if texts]
     for (above, before), (cue, texts) in pairwise(seen):
         shared = _shared(before, texts)
-        near = above.start <= cue.start <= above.end + AT_ONCE
+        near = above.start < cue.start <= above.end + AT_ONCE
         if shared.lines == len(texts) and not shared.grows:  # nothing new: the line again, or said again
             flashes += near and _is_flash(cue) and not _is_flash(above) and cue.start >= above.end - AT_ONCE
         elif near and (shared.words or (shared.lines and _says_much(" ".join(before[-shared.lines :])))):
