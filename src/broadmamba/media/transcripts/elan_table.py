@@ -104,8 +104,7 @@ def _kind(cells: Sequence[str]) -> str:
 
 
 def _seconds(source: Source, number: int, cell: str, columns: _Columns) -> float:
-    written = str(int(cell) / 1000) if columns.kind == "whole" else cell
-    return parse_time(written, source.where(number))
+    return parse_time(cell, source.where(number), a_second=1000 if columns.kind == "whole" else 1)
 
 
 def _annotations(columns: _Columns, header: Sequence[str], row: Sequence[str]) -> list[tuple[str, str | None, str]]:

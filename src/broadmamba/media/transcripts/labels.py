@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 
 from broadmamba.errors import InputError
@@ -69,7 +69,7 @@ def label_rows(source: Source) -> list[Row]:
     Raises:
         InputError: a line is not of this form, or a time cannot be read; the message names it.
     """
-    return _labels(source, _LABEL, lambda written, where: parse_time(written, where))
+    return _labels(source, _LABEL)
 
 
 def htk_rows(source: Source) -> list[Row]:
@@ -78,10 +78,10 @@ def htk_rows(source: Source) -> list[Row]:
     Raises:
         InputError: as for `label_rows`.
     """
-    return _labels(source, _HTK, lambda written, where: parse_time(str(int(written) / _HTK_UNITS), where))
+    return _labels(source, _HTK, _HTK_UNITS)
 
 
-def _labels(source: Source, form: re.Pattern[str], seconds: Callable[[str, str], float]) -> list[Row]:
+def _labels(source: Source, form: re.Pattern[str], a_second: int = 1) -> list[Row]:
     found: list[tuple[int, float, float, str]] = []
     for number, line in _lines(source.text):
         if line.startswith(_SPECTRUM):
@@ -91,7 +91,7 @@ def _labels(source: Source, form: re.Pattern[str], seconds: Callable[[str, str],
             raise InputError(
                 f"{source.where(number)}: expected a start, an end and a label, found {line.strip()[:40]!r}"
             )
-        start, end = (seconds(label[part], source.where(number)) for part in (1, 2))
+        start, end = (parse_time(label[part], source.where(number), a_second=a_second) for part in (1, 2))
         text = (line.strip().split(maxsplit=2)[2:] or [""])[0].strip()
         if not text or not is_silence(text):
             found.append((number, start, end, text))

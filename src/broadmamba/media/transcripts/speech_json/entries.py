@@ -90,14 +90,7 @@ class Entry:
             InputError: it is no number, or not the time of a recording.
         """
         value = self.values.get(key)
-        if value is None:
-            return None
-        if units != 1 and isinstance(value, int | float) and not isinstance(value, bool):
-            try:
-                value = value / units
-            except OverflowError:
-                value = float("inf")
-        return check_seconds(value, self.where)
+        return None if value is None else check_seconds(value, self.where, units)
 
     def clock(self, key: str) -> float | None:
         """A time as a string, `1.25` or `HH:MM:SS.mmm`; None if it is not there."""
