@@ -58,6 +58,7 @@ WESTERN = [
     "Jeg ved ikke hvad det er på dansk.",
     "Det är så dåligt.",
     "Minä en tiedä, mitä tämä on.",
+    "Aitäh, kõik on hästi, aga kus sina oled?",
     "Zoë",
 ]
 KINDS = {

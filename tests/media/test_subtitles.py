@@ -290,3 +290,25 @@ def test_a_name_in_the_line_above_what_is_said(read):
 def test_two_lines_of_a_text_are_no_name(read, first, second):
     content = f"1\n00:00:01,000 --> 00:00:02,000\n{first}\n\n2\n00:00:03,000 --> 00:00:04,000\n{second}\n"
     assert said(read(content)) == [(None, first.replace("\n", " ")), (None, second.replace("\n", " "))]
+
+
+def test_captions_of_youtube_whose_spaces_an_editor_took(read):
+    content = """WEBVTT
+Kind: captions
+
+00:00:01.000 --> 00:00:03.000 align:start position:0%
+
+we<00:00:01.500><c> saw</c><00:00:02.000><c> it</c>
+
+00:00:03.000 --> 00:00:03.010 align:start position:0%
+we saw it
+
+
+00:00:03.010 --> 00:00:05.000 align:start position:0%
+we saw it
+and<00:00:03.500><c> ran</c>
+"""
+    assert [(u.text, u.start) for u in read(content, "talk.vtt")] == [("we saw it", 1.0), ("and ran", 3.01)]
+    cues = "WEBVTT\n\n00:01.000 --> 00:02.000\n\n{}\n\nid\n00:02.000 --> 00:03.000\nYes.\n"
+    assert [u.text for u in read(cues.format("NOTE a pause"), "talk.vtt")] == ["", "Yes."]
+    assert [u.text for u in read(cues.replace("{}\n\n", ""), "talk.vtt")] == ["", "Yes."]

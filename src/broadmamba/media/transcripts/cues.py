@@ -114,7 +114,8 @@ def _cues(source: Source, ends_at_blank: bool) -> Iterator[Cue]:
         following = len(lines) if last else timings[position + 1][0]
         payload = lines[line + 1 : following]
         if ends_at_blank and "" in payload:  # a line with a space alone does not end a cue
-            payload = payload[: payload.index("")]
+            begin = 1 if _lost_its_space(payload) else 0
+            payload = payload[begin : payload.index("", begin)]
         elif ends_at_blank and not last and len(payload) > 1 and not payload[-2].strip():
             payload.pop()  # the name of the next cue
         elif not ends_at_blank and not last and (at := _number_of_next(lines, line, payload)) is not None:
@@ -122,6 +123,20 @@ def _cues(source: Source, ends_at_blank: bool) -> Iterator[Cue]:
         where = source.where(line + 1)
         start, end = (parse_time(time, where, carries=carries) for time in times)
         yield Cue(line, start, end, tuple(payload))
+
+
+def _lost_its_space(payload: Sequence[str]) -> bool:
+    """Whether a cue's text stands below an empty line, from which an editor took YouTube's space.
+
+    What stands there could be a note too, or, with no empty line below it, the name of the next cue.
+    """
+    return (
+        len(payload) > 2
+        and payload[0] == ""
+        and payload[1] != ""
+        and "" in payload[2:]
+        and not payload[1].startswith(_BLOCK_KEYWORDS)
+    )
 
 
 def _number_of_next(lines: Sequence[str], line: int, payload: Sequence[str]) -> int | None:

@@ -53,6 +53,10 @@ _LANGUAGES = {
     ),
     "Swedish": ("åäöéèàüæø", "och det jag inte är att på har vad som för också du vi"),
     "Finnish": ("äöåšž", "että minä mitä hän niin olen sinä ole kiitos tämä"),
+    "Estonian": (
+        "äöõüšž",
+        "kui aga mitte olen oled kus kuidas miks mina sina meie teie väga hästi aitäh tere nüüd siin",
+    ),
     "Icelandic": ("áðéíóúýþæö", "og það ekki ég við að þú hvað sem"),
 }
 _VOCABULARY = {name: (frozenset(letters), frozenset(words.split())) for name, (letters, words) in _LANGUAGES.items()}
