@@ -187,3 +187,9 @@ def test_utterances_are_those_of_the_slow_rule(entries):
             slow.append(current)
         current.append(i)
     assert [row.text for row in group_words(spoken_words)] == [" ".join(map(str, indices)) for indices in slow]
+
+
+def test_marks_in_the_text_of_a_segment(tmp_path):
+    path = tmp_path / "talk.stm"
+    path.write_text("talk 1 Ana 0.5 2.0 <eps> it <sil> snowed\ntalk 1 Ben 2.0 3.0 <o,f0,male> sp is <unk> Spanish @\n")
+    assert [u.text for u in read_transcript(path)] == ["it snowed", "sp is Spanish"]

@@ -269,3 +269,10 @@ def test_lines_that_are_recordings(read):
     line = '{"text": "it broke", "segments": [{"start": 0, "end": 1, "text": "it broke"}]}\n'
     with pytest.raises(InputError, match=r"line 1: expected an utterance, found a recording with segments of its own"):
         read(line * 2, "talk.jsonl")
+
+
+def test_paths_have_no_line_breaks(read):
+    paths = ["It is in C:\\new\\texts.", "No, in d:\\talks."]
+    for name, mark in (("talk.csv", ","), ("talk.tsv", "\t")):
+        rows = [f"speaker{mark}text", *(f"Ana{mark}{path.replace(',', '')}" for path in paths)]
+        assert [u.text for u in read("\n".join(rows), name)] == [path.replace(",", "") for path in paths]

@@ -303,3 +303,10 @@ def test_elans_table_in_milliseconds_and_with_the_name_of_its_file(read):
 def test_other_whole_numbers_are_no_times(read):
     with pytest.raises(InputError):
         read("Carla\t500\t1700\t1201\tgood\nTim\t2000\t4250\t2250\tbad\n")
+
+
+def test_a_thousand_milliseconds_are_a_second(read):
+    assert read("[00:00.500 --> 00:04.1000] It snowed.\n[00:04.1000 --> 00:07.250] Until May.\n") == [
+        (None, "It snowed.", 0.5, 5.0),
+        (None, "Until May.", 5.0, 7.25),
+    ]

@@ -14,6 +14,7 @@ from broadmamba.media.transcripts.rows import Source
 _ESCAPED_QUOTE = re.compile(r'(?<!\\)((?:\\\\)*)\\"')
 _ESCAPED_BREAK = re.compile(r"(?<!\\)((?:\\\\)*)\\([\t\n])")
 _ANY_ESCAPE = re.compile(r"\\(.?)", re.DOTALL)
+_DRIVE = re.compile(r"\b[A-Za-z]:\\(?!\\)")
 _ESCAPES = frozenset('tnr0N\\"\t\n')  # what programs write after a backslash that escapes
 _WELL_QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _WELL_ESCAPED = re.compile(r'"(?:[^"\\]|\\.)*"')
@@ -70,9 +71,13 @@ def split_cells(
 
 
 def unescape(lines: list[Line]) -> list[Line]:
-    r"""The rows with a space for each `\t` and `\n`, if all backslashes are such escapes; else they are text."""
+    r"""The rows with a space for each `\t` and `\n`, if all backslashes are such escapes; else they are text.
+
+    Those of a path such as `C:\new` are text in any case.
+    """
     found = {match[1] for _, cells in lines for cell in cells for match in _ANY_ESCAPE.finditer(cell)}
-    if not found - {"\\"} or not found <= _ESCAPES:
+    path = any(_DRIVE.search(cell) for _, cells in lines for cell in cells)
+    if path or not found - {"\\"} or not found <= _ESCAPES:
         return lines
     return [Line(number, [_ANY_ESCAPE.sub(_meant, cell) for cell in cells]) for number, cells in lines]
 

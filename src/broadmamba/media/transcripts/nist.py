@@ -34,6 +34,11 @@ _BETWEEN = "inter_segment_gap"
 _NO_WORDS = frozenset(["noise", "non-lex", "non-speech", "silence"])
 
 
+def _is_no_word(word: str) -> bool:
+    """Whether what stands in the text of a segment is a mark; others than `@` only between `<` and `>`."""
+    return word == "@" or (word.startswith("<") and is_silence(word))
+
+
 def is_ctm(source: Source) -> bool:
     """Whether the first lines, at least two, all look like CTM."""
     lines = _first_lines(source.text)
@@ -126,7 +131,7 @@ def stm_rows(source: Source) -> list[Row]:
         if found["speaker"] == _BETWEEN or text.lower() == _NOT_SCORED:
             continue
         start, end = (parse_time(found[key], source.where(number)) for key in ("start", "end"))
-        words = [word for word in _ALTERNATIVES.sub(r"\1", text).split() if word != "@"]
+        words = [word for word in _ALTERNATIVES.sub(r"\1", text).split() if not _is_no_word(word)]
         rows.append(Row(f"line {number}", " ".join(words), found["speaker"], start, end))
     return rows
 

@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 from broadmamba.errors import InputError
 from broadmamba.media.transcripts.names import Names, are_names_alone, could_be_name, known_name, split_speaker
-from broadmamba.media.transcripts.rows import Row, Source, parse_time, plain_digits, with_ends
+from broadmamba.media.transcripts.rows import Row, Source, carries_milliseconds, parse_time, plain_digits, with_ends
 
 _LOG = logging.getLogger(__name__)
 
-_TIME = r"(?:(?:[0-9]{1,3}:)?[0-9]{1,2}:[0-9]{2}(?:[.,][0-9]{1,3})?|[0-9]{1,6}\.[0-9]{1,3}(?=s))"
+_TIME = r"(?:(?:[0-9]{1,3}:)?[0-9]{1,2}:[0-9]{2}(?:[.,][0-9]{1,6})?|[0-9]{1,6}\.[0-9]{1,3}(?=s))"
 _TO = r"\s*(?:-->|->|[-–—→]|\bto\b)\s*"
 _SPAN = rf"(?P<start>{_TIME})s?(?:{_TO}(?P<end>{_TIME})s?)?"
 _BRACKETED = rf"[\[(<{{]\s*{_SPAN}\s*[\])>}}]"
@@ -110,7 +110,8 @@ def timed_rows(source: Source) -> list[Row]:
     if title:
         _LOG.warning("%s: lines above the first time are taken for a title, and not read (%d)", source.path, title)
     names = _names(filled)
-    return with_ends(row for head in _with_names_above(filled) for row in _turns(source, head, names))
+    carries = carries_milliseconds(time for head in heads for time in (head.start, head.end) if time)
+    return with_ends(row for head in _with_names_above(filled) for row in _turns(source, head, names, carries))
 
 
 def _is_stamped(lines: Sequence[str]) -> bool:
@@ -257,11 +258,11 @@ def _names(heads: Sequence[_Head]) -> Names:
     return Names(line for head in heads if head.name is None for line in ([head.text] if head.text else head.below))
 
 
-def _turns(source: Source, head: _Head, names: Names) -> Iterator[Row]:
+def _turns(source: Source, head: _Head, names: Names, carries: bool) -> Iterator[Row]:
     """A row, or one for each line with a name below a time that stands alone."""
     where = source.where(head.line)
     place = f"line {head.line}"
-    start, end = (parse_time(time, where) if time else None for time in (head.start, head.end))
+    start, end = (parse_time(time, where, carries=carries) if time else None for time in (head.start, head.end))
     if head.name is not None:
         yield Row(place, " ".join([head.text, *head.below]).strip(), known_name(head.name), start, end)
         return
