@@ -27,6 +27,7 @@ class Spoken(NamedTuple):
         end: seconds, or None.
         speaker: None where nobody is known.
         before: as in `words.Word`.
+        words: of a segment, those that are known.
     """
 
     place: str
@@ -35,16 +36,17 @@ class Spoken(NamedTuple):
     end: float | None = None
     speaker: str | None = None
     before: str | None = None
+    words: Sequence[Spoken] = ()
 
 
-def segment_rows(source: Source, segments: Iterable[tuple[Spoken, Sequence[Spoken]]]) -> list[Row]:
-    """Utterances of segments, each with the words of it that are known.
+def segment_rows(source: Source, segments: Iterable[Spoken]) -> list[Row]:
+    """Utterances of segments.
 
     A segment whose words change speaker is split there; words without a speaker belong to the one before them. Where
     there are no speakers, the source's turns give them to the words. Where nobody has a speaker and nearly every
     text begins with a name and a colon, that is the speaker. A missing end is the next start (`rows.with_ends`).
     """
-    parts = [part for whole, words in segments for part in _split(whole, words, source.turns)]
+    parts = [part for segment in segments for part in _split(segment, source.turns)]
     if not any(part.speaker for part in parts):
         parts = _named(parts)
     return with_ends(Row(part.place, part.text, part.speaker, part.start, part.end) for part in parts)
@@ -122,9 +124,10 @@ def _named(parts: Sequence[Spoken]) -> list[Spoken]:
     ]
 
 
-def _split(whole: Spoken, words: Sequence[Spoken], turns: Iterable[Turn]) -> list[Spoken]:
+def _split(whole: Spoken, turns: Iterable[Turn]) -> list[Spoken]:
     """The segment, or a part for each run of words of one speaker."""
-    speakers = _word_speakers(whole, words, turns)
+    words = whole.words
+    speakers = _word_speakers(whole, turns)
     runs = [[index for index, _ in run] for _, run in groupby(enumerate(speakers), key=lambda entry: entry[1])]
     if len(runs) < 2:
         return [whole._replace(speaker=next(iter(speakers), whole.speaker))]
@@ -138,8 +141,9 @@ def _split(whole: Spoken, words: Sequence[Spoken], turns: Iterable[Turn]) -> lis
     return parts
 
 
-def _word_speakers(whole: Spoken, words: Sequence[Spoken], turns: Iterable[Turn]) -> list[str | None]:
+def _word_speakers(whole: Spoken, turns: Iterable[Turn]) -> list[str | None]:
     """A speaker for each word, or nothing where the words do not tell."""
+    words = whole.words
     speakers = [word.speaker for word in words]
     if whole.speaker is None and not any(speakers):
         timed = [index for index, word in enumerate(words) if word.start is not None and word.end is not None]

@@ -56,8 +56,9 @@ def aws(source: Source, value: Any) -> list[Row]:
         words = [by_id[str(id)] for id in ids if str(id) in by_id] if isinstance(ids, list) else []
         speaker = segment.name("speaker_label") or next((word.speaker for word in words if word.speaker), None)
         start, end = segment.clock("start_time"), segment.clock("end_time")
-        whole = Spoken(segment.place, segment.text("transcript").strip(), start, end, speaker)
-        found.append((whole, [word for word in words if word.start is not None]))
+        timed = [word for word in words if word.start is not None]
+        text = segment.text("transcript").strip()
+        found.append(Spoken(segment.place, text, start, end, speaker, words=timed))
     return segment_rows(source, found)
 
 
@@ -71,12 +72,9 @@ def aws_calls(source: Source, value: Any) -> list[Row]:
     return segment_rows(
         source,
         [
-            (
-                entry.spoken(
-                    "Content", start="BeginOffsetMillis", end="EndOffsetMillis", units=MILLISECONDS,
-                    speaker="ParticipantRole" if entry.has("ParticipantRole") else "ParticipantId",
-                ),
-                (),
+            entry.spoken(
+                "Content", start="BeginOffsetMillis", end="EndOffsetMillis", units=MILLISECONDS,
+                speaker="ParticipantRole" if entry.has("ParticipantRole") else "ParticipantId",
             )
             for entry in Entry(source, value).entries("Transcript", "turn")
         ],
@@ -99,7 +97,7 @@ def azure(source: Source, value: Any) -> list[Row]:
     batch = whole.has("recognizedPhrases")
     phrases = whole.entries("recognizedPhrases" if batch else "phrases", "phrase")
     several = has_channels(phrases)
-    found: list[tuple[Spoken, tuple[()]]] = []
+    found: list[Spoken] = []
     for phrase in phrases:
         if batch and phrase.values.get("recognitionStatus", "Success") != "Success":
             continue
@@ -107,7 +105,7 @@ def azure(source: Source, value: Any) -> list[Row]:
         start, length = _azure_time(phrase, "offset", batch), _azure_time(phrase, "duration", batch)
         end = None if start is None or length is None else round(start + length, 7)
         speaker = of_channel(phrase.name("speaker"), phrase.values.get("channel"), several)
-        found.append((Spoken(phrase.place, text.strip(), start, end, speaker), ()))
+        found.append(Spoken(phrase.place, text.strip(), start, end, speaker))
     return segment_rows(source, found)
 
 
@@ -128,7 +126,7 @@ def is_azure_event(value: object) -> bool:
 
 def azure_events(source: Source, value: Any) -> list[Row]:
     """Azure's Speech SDK: results in ticks; those that are not a success are passed over."""
-    found: list[tuple[Spoken, tuple[()]]] = []
+    found: list[Spoken] = []
     for event in entries_of(source, value if isinstance(value, list) else [value], "result"):
         if event.values["RecognitionStatus"] not in ("Success", 0):
             continue
@@ -136,7 +134,7 @@ def azure_events(source: Source, value: Any) -> list[Row]:
         text = event.text("DisplayText") if event.has("DisplayText") else best.text("Display", "Lexical")
         start, length = event.seconds("Offset", TICKS), event.seconds("Duration", TICKS)
         end = None if start is None or length is None else round(start + length, 7)
-        found.append((Spoken(event.place, text.strip(), start, end, event.name("SpeakerId")), ()))
+        found.append(Spoken(event.place, text.strip(), start, end, event.name("SpeakerId")))
     return segment_rows(source, found)
 
 
@@ -178,7 +176,7 @@ def google(source: Source, value: Any) -> list[Row]:
             for r, words in zip(results, texts, strict=True)
         ]
         return result_rows(source, channels)
-    found: list[tuple[Spoken, tuple[()]]] = []
+    found: list[Spoken] = []
     begin = 0.0
     for result in results:
         end = result.proto(*_RESULT_END)
@@ -188,7 +186,7 @@ def google(source: Source, value: Any) -> list[Row]:
         if end is None:
             raise no_times(source)
         speaker = of_channel(None, result.values.get("channelTag"), several)
-        found.append((Spoken(result.place, best.text("transcript").strip(), min(begin, end), end, speaker), ()))
+        found.append(Spoken(result.place, best.text("transcript").strip(), min(begin, end), end, speaker))
         begin = end
     return segment_rows(source, found)
 

@@ -17,11 +17,11 @@ def is_teams(value: object) -> bool:
 
 def teams(source: Source, value: Any) -> list[Row]:
     """Microsoft Teams: entries with times such as `00:00:03.4100000`."""
-    found: list[tuple[Spoken, tuple[()]]] = []
+    found: list[Spoken] = []
     for entry in Entry(source, value).entries("entries", "entry"):
         speaker = entry.name("speakerDisplayName", "speakerId")
         times = (entry.clock("startOffset"), entry.clock("endOffset"))
-        found.append((Spoken(entry.place, entry.text("text").strip(), *times, speaker), ()))
+        found.append(Spoken(entry.place, entry.text("text").strip(), *times, speaker))
     return segment_rows(source, found)
 
 
@@ -35,12 +35,12 @@ def indexer(source: Source, value: Any) -> list[Row]:
     """Azure's Video Indexer: lines with instances, of which the first counts."""
     insights = Entry(source, value).first("videos").entry("insights")
     names = {entry.name("id"): entry.name("name") for entry in insights.entries("speakers", "speaker")}
-    found: list[tuple[Spoken, tuple[()]]] = []
+    found: list[Spoken] = []
     for line in insights.entries("transcript", "line"):
         instance = line.first("instances")
         label = line.name("speakerId")
         times = (instance.clock("start"), instance.clock("end"))
-        found.append((Spoken(line.place, line.text("text").strip(), *times, names.get(label, label)), ()))
+        found.append(Spoken(line.place, line.text("text").strip(), *times, names.get(label, label)))
     return segment_rows(source, found)
 
 
@@ -70,7 +70,7 @@ def youtube(source: Source, value: Any) -> list[Row]:
         for index, (line, following) in enumerate(pairwise(found)):
             if line.end is not None and line.start is not None and following.start is not None:
                 found[index] = line._replace(end=max(line.start, min(line.end, following.start)))
-    return segment_rows(source, [(line, ()) for line in found])
+    return segment_rows(source, found)
 
 
 def is_seglst(value: object) -> bool:
@@ -86,11 +86,11 @@ def seglst(source: Source, value: Any) -> list[Row]:
         InputError: there are several sessions, and none has the file's name.
     """
     entries = entries_of(source, value, "segment")
-    found: list[tuple[Spoken, tuple[()]]] = []
+    found: list[Spoken] = []
     for entry in of_one_recording(source, entries, lambda entry: entry.name("session_id") or ""):
         times = [
             entry.clock(key) if isinstance(entry.values.get(key), str) else entry.seconds(key)
             for key in ("start_time", "end_time")
         ]
-        found.append((Spoken(entry.place, entry.text("words").strip(), times[0], times[1], entry.name("speaker")), ()))
+        found.append(Spoken(entry.place, entry.text("words").strip(), times[0], times[1], entry.name("speaker")))
     return segment_rows(source, found)

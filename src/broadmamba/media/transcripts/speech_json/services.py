@@ -51,18 +51,18 @@ def deepgram(source: Source, value: Any) -> list[Row]:
             channel = entry.values.get("channel")
             whole = entry.spoken("transcript")
             whole = whole._replace(speaker=of_channel(whole.speaker, channel, several))
-            segments.append((whole, [word(part, channel) for part in entry.entries("words", "word")]))
+            segments.append(whole._replace(words=[word(part, channel) for part in entry.entries("words", "word")]))
         return segment_rows(source, segments)
     alternatives = [channel.first("alternatives") for channel in channels]
     words = [word(entry, number) for number, best in enumerate(alternatives) for entry in best.entries("words", "word")]
     if words:
         return word_rows(source, words)
-    sentences: list[tuple[Spoken, tuple[()]]] = []
+    sentences: list[Spoken] = []
     for number, best in enumerate(alternatives):
         for paragraph in best.entry("paragraphs").entries("paragraphs", "paragraph"):
             speaker = of_channel(paragraph.name("speaker"), number, several)
             for sentence in paragraph.entries("sentences", "sentence"):
-                sentences.append((sentence.spoken("text")._replace(speaker=speaker), ()))
+                sentences.append(sentence.spoken("text")._replace(speaker=speaker))
     if not sentences and any(best.values.get("transcript") for best in alternatives):
         raise no_times(source)
     return segment_rows(source, sentences)
@@ -109,7 +109,8 @@ def assemblyai(source: Source, value: Any) -> list[Row]:
     if key == "words":
         return word_rows(source, [spoken(entry) for entry in entries])
     return segment_rows(
-        source, [(spoken(entry), [spoken(word) for word in entry.entries("words", "word")]) for entry in entries]
+        source,
+        [spoken(entry)._replace(words=list(map(spoken, entry.entries("words", "word")))) for entry in entries],
     )
 
 
@@ -124,7 +125,7 @@ def rev(source: Source, value: Any) -> list[Row]:
     names: dict[str | None, str | None] = {}
     for entry in whole.entries("speakers", "speaker"):
         names[entry.name("id")] = entry.name("name") or entry.name("id")
-    segments: list[tuple[Spoken, tuple[()]]] = []
+    segments: list[Spoken] = []
     for monologue in whole.entries("monologues", "monologue"):
         label = monologue.name("speaker") or monologue.entry("speaker_info").name("display_name", "id")
         elements = monologue.entries("elements", "element")
@@ -132,7 +133,7 @@ def rev(source: Source, value: Any) -> list[Row]:
         ends = [time for element in elements if (time := element.seconds("end_ts")) is not None]
         text = "".join(element.text("value") for element in elements).strip()
         start, end = min(starts, default=None), max(ends, default=None)
-        segments.append((Spoken(monologue.place, text, start, end, names.get(label, label)), ()))
+        segments.append(Spoken(monologue.place, text, start, end, names.get(label, label)))
     return segment_rows(source, segments)
 
 
@@ -161,7 +162,7 @@ def gladia(source: Source, value: Any) -> list[Row]:
         part = entry.spoken(text, start=start, end=end)
         speaker = of_channel(part.speaker, entry.values.get("channel"), several)
         words = [word.spoken("word", start=start, end=end) for word in entry.entries("words", "word")]
-        segments.append((part._replace(speaker=speaker), words))
+        segments.append(part._replace(speaker=speaker, words=words))
     return segment_rows(source, segments)
 
 
@@ -255,11 +256,9 @@ def pyannote(source: Source, value: Any) -> list[Row]:
     entries = whole.entries(key, "turn")
     if key == "diarization":
         rows = [Spoken(e.place, "", e.seconds("start"), e.seconds("end"), e.name("speaker")) for e in entries]
-        return segment_rows(source, [(row, ()) for row in rows])
+        return segment_rows(source, rows)
     spoken = [entry.spoken("text") for entry in entries]
-    return (
-        word_rows(source, spoken) if key.startswith("word") else segment_rows(source, [(part, ()) for part in spoken])
-    )
+    return word_rows(source, spoken) if key.startswith("word") else segment_rows(source, spoken)
 
 
 def is_fireflies(value: object) -> bool:
@@ -273,9 +272,7 @@ def fireflies(source: Source, value: Any) -> list[Row]:
     entries = Entry(source, value).entries("sentences", "sentence")
     spoken = [entry.spoken("text", start="start_time", end="end_time") for entry in entries]
     speakers = [entry.name("speaker_name", "speaker_id") for entry in entries]
-    return segment_rows(
-        source, [(part._replace(speaker=name), ()) for part, name in zip(spoken, speakers, strict=True)]
-    )
+    return segment_rows(source, [part._replace(speaker=name) for part, name in zip(spoken, speakers, strict=True)])
 
 
 def is_recall(value: object) -> bool:
@@ -286,7 +283,7 @@ def is_recall(value: object) -> bool:
 
 def recall(source: Source, value: Any) -> list[Row]:
     """Recall.ai: a participant's turn and its words; seconds, in older files plain and in newer ones `relative`."""
-    segments: list[tuple[Spoken, tuple[()]]] = []
+    segments: list[Spoken] = []
     for turn in entries_of(source, value, "turn"):
         name = turn.entry("participant").name("name", "id") if turn.has("participant") else turn.name("speaker")
         words = turn.entries("words", "word")
@@ -294,7 +291,7 @@ def recall(source: Source, value: Any) -> list[Row]:
         starts = [time for word in words if (time := _relative(word, "start_timestamp")) is not None]
         ends = [time for word in words if (time := _relative(word, "end_timestamp")) is not None]
         spoken = Spoken(turn.place, text, min(starts, default=None), max(ends, default=None), name)
-        segments.append((spoken, ()))
+        segments.append(spoken)
     return segment_rows(source, segments)
 
 

@@ -56,24 +56,22 @@ def _written(entry: Entry) -> tuple[str, Any, Any]:
     return (str(text), 0, entry.values[key]) if key and end is None else (str(text), start, end)
 
 
-def _shown(
-    entries: Sequence[Entry], spoken: Sequence[tuple[Spoken, list[Spoken]]], units: int
-) -> list[tuple[Spoken, list[Spoken]]]:
+def _shown(entries: Sequence[Entry], spoken: Sequence[Spoken], units: int) -> list[Spoken]:
     """Ends out of how long captions are shown (YouTube's), none beyond the start of the next, which it may overlap."""
     shown = list(spoken)
-    for index, (entry, (whole, words)) in enumerate(zip(entries, spoken, strict=True)):
+    for index, (entry, whole) in enumerate(zip(entries, spoken, strict=True)):
         key = next((key for key in _DURATIONS if entry.has(key)), None)
         length = None if key is None or whole.end is not None else _time(entry, key, units)
         if length is not None and whole.start is not None:
-            following = spoken[index + 1][0].start if index + 1 < len(spoken) else None
+            following = spoken[index + 1].start if index + 1 < len(spoken) else None
             end = round(whole.start + length, _DECIMALS)
             if following is not None and whole.start <= following < end:
                 end = following
-            shown[index] = (whole._replace(end=end), words)
+            shown[index] = whole._replace(end=end)
     return shown
 
 
-def _segment(entry: Entry, units: int) -> tuple[Spoken, list[Spoken]]:
+def _segment(entry: Entry, units: int) -> Spoken:
     if not entry.has("start") and not entry.has("offsets"):
         _refuse_other_times(entry)
         if any(isinstance(entry.values.get(key), list) for key in ("segments", "chunks")):
@@ -82,9 +80,8 @@ def _segment(entry: Entry, units: int) -> tuple[Spoken, list[Spoken]]:
             )
     words = entry.values.get("words")
     known = [word for word in words if isinstance(word, dict)] if isinstance(words, list) else []
-    return _spoken(entry, units, "text"), [
-        _spoken(word, units, "word", "text") for word in entries_of(entry.source, known, "word", entry.place)
-    ]
+    spoken = [_spoken(word, units, "word", "text") for word in entries_of(entry.source, known, "word", entry.place)]
+    return _spoken(entry, units, "text")._replace(words=spoken)
 
 
 def _spoken(entry: Entry, units: int, *keys: str) -> Spoken:
@@ -125,7 +122,7 @@ def whisper_cpp(source: Source, value: Any) -> list[Row]:
         offsets = entry.entry("offsets")
         text = _SPEAKER_TURN.sub(" ", entry.text("text")).strip()
         start, end = (offsets.seconds(key, MILLISECONDS) for key in ("from", "to"))
-        spoken.append((Spoken(entry.place, text, start, end, entry.name("speaker")), ()))
+        spoken.append(Spoken(entry.place, text, start, end, entry.name("speaker")))
     return segment_rows(source, spoken)
 
 
@@ -163,7 +160,7 @@ def _segments_or_words(source: Source, spoken: Sequence[Spoken]) -> list[Row]:
     single = sum(len(part.text.split()) == 1 for part in said)
     if len(said) > 4 and single >= _MOST_FOR_WORDS * len(said) and all(part.start is not None for part in said):
         return word_rows(source, with_own_blanks(said))
-    return segment_rows(source, [(part._replace(text=part.text.strip()), ()) for part in spoken])
+    return segment_rows(source, [part._replace(text=part.text.strip()) for part in spoken])
 
 
 def is_podcast(value: object) -> bool:
@@ -237,7 +234,7 @@ def nemo(source: Source, value: Any) -> list[Row]:
     whole = Entry(source, value)
     if whole.has("timestamp"):
         parts = whole.entry("timestamp").entries("segment", "segment")
-        return segment_rows(source, [(part.spoken("segment"), ()) for part in parts])
+        return segment_rows(source, [part.spoken("segment") for part in parts])
     words = whole.entries("words", "word")
     spoken = [word.spoken("word", start="start_time", end="end_time") for word in words]
     labels = [word.name("speaker", "speaker_label") for word in words]
