@@ -13,9 +13,10 @@ from itertools import pairwise
 from broadmamba.media.transcripts.rolling import AT_ONCE, Cue
 
 _MARK = re.compile(
-    r"<(?P<tag>[a-z]+)[^<>/]*>[^<>]*</(?P=tag)>|\{\\[^{}]*\}[^{}]+\{\\[^{}]*\}",
+    r"<(?P<tag>[a-z]++)[^<>/]*+>[^<>]*</(?P=tag)>|\{\\[^{}]*\}[^{}]+\{\\[^{}]*\}",
     re.IGNORECASE,
 )
+_LEAST = 2  # times that a mark moves on
 _SHARE = 0.25  # of the cues that go on with the one before, in a file that marks words
 
 
@@ -27,11 +28,11 @@ def without_highlights(cues: Sequence[Cue], plain: Callable[[str], str]) -> Sequ
         plain: a text as it is read, without marks.
     """
     marked = [_marked("\n".join(cue.payload), plain) for cue in cues]
-    if not any(mark is not None for mark in marked):
+    if len(marked) - marked.count(None) < _LEAST:
         return cues
     shown = [" ".join(plain("\n".join(cue.payload)).split()) for cue in cues]
     joins = [False]
-    place = marked[0] if marked else None
+    place = marked[0]
     moved = 0
     for (above, cue), (before, text), mark in zip(pairwise(cues), pairwise(shown), marked[1:], strict=True):
         near = above.start <= cue.start <= above.end + AT_ONCE
@@ -39,7 +40,7 @@ def without_highlights(cues: Sequence[Cue], plain: Callable[[str], str]) -> Sequ
         joins.append(goes_on)
         moved += goes_on and mark is not None
         place = mark if mark is not None or not goes_on else place
-    if moved < 2 or moved < _SHARE * len(cues):
+    if moved < _LEAST or moved < _SHARE * len(cues):
         return cues
     said: list[Cue] = []
     for cue, joined in zip(cues, joins, strict=True):
