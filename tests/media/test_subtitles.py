@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import webvtt
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from broadmamba.data.conversation import Conversation
@@ -49,6 +50,8 @@ def clock(milliseconds: int) -> str:
 @settings(max_examples=60, deadline=None)
 @given(cues)
 def test_what_webvtt_py_writes_is_read_with_voices_and_times(tmp_path_factory, cues):
+    # what is shown again for a twentieth of a second is a flash of captions that roll, and not said again
+    assume(all(above[1] != cue[1] or cue[3] > 50 for above, cue in pairwise(cues)))
     written = webvtt.WebVTT()
     for name, text, start, length in cues:
         escaped = text.replace("&", "&amp;").replace("<", "&lt;")
