@@ -175,7 +175,7 @@ def test_what_a_kill_after_the_last_file_leaves_is_removed(
 ) -> None:
     out = shutil.copytree(tuned, tmp_path / "learnt")
     whole = sorted(path.name for path in out.iterdir())
-    for name in ("state.pt", ".state.pt.1-a.tmp"):
+    for name in ("state.pt", f".state.pt.{2**22 + 1}-0123abcd.tmp"):
         (out / name).write_bytes(b"x")
     finetune_encoder(corpus, str(encoder), CONFIG, out)
     assert sorted(path.name for path in out.iterdir()) == whole
