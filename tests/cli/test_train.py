@@ -107,7 +107,7 @@ def test_a_second_command_on_a_seed_is_refused_and_ctrl_c_is_no_traceback(
     told = first.communicate(timeout=60)[1]
     assert first.returncode == 130
     assert told.endswith(
-        f"broadmamba: stopped: what was saved is kept in {tmp_path}/runs, and the same command goes on from there\n"
+        f"broadmamba: stopped: what was saved is kept in {tmp_path}/runs, and the same command resumes there\n"
     )
     assert "Traceback" not in told
     assert not list((tmp_path / "runs").rglob(".*"))

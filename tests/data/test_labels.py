@@ -31,7 +31,7 @@ def test_an_empty_label_is_none(tmp_path: Path, empty: str) -> None:
     corpus = converted(tmp_path, ["pride", empty, "shame", None])
     assert corpus.labels.names == ("pride", "shame")
     assert [u.label for u in corpus.utterances] == ["pride", None, "shame", None]
-    assert corpus.notes == (f"taken for no label: {empty!r} (1 times)",)
+    assert corpus.notes == (f"taken for no label: {empty!r} (1)",)
 
 
 def test_spellings_that_differ_in_case_blanks_or_unicode_form_are_joined_and_told(tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ def test_spellings_that_differ_in_case_blanks_or_unicode_form_are_joined_and_tol
     assert [u.label for u in corpus.utterances] == ["fierté"] * 5 + ["so so"] * 2
     assert corpus.labels.names == ("fierté", "so so")
     assert len(corpus.notes) == 2
-    assert "are one, 'fierté': 'fierté' (2 times), 'Fierté' (1 times), 'fierté ' (1 times)" in corpus.notes[0]
+    assert "are one, 'fierté': 'fierté' (2), 'Fierté' (1), 'fierté ' (1)" in corpus.notes[0]
 
 
 def test_the_field_s_order_is_found_behind_blanks(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_the_field_s_order_is_found_behind_blanks(tmp_path: Path) -> None:
 def test_what_may_be_a_label_stays_one_and_is_told(tmp_path: Path, doubtful: str) -> None:
     corpus = converted(tmp_path, ["pride", doubtful, doubtful])
     assert doubtful in corpus.labels.names
-    assert corpus.notes == (f"{doubtful!r} is taken for a label (2 times): leave it out where it says there is none",)
+    assert corpus.notes == (f"{doubtful!r} (2) is taken for a label: leave it out where it says there is none",)
 
 
 def test_only_empty_labels_leave_too_few(tmp_path: Path) -> None:

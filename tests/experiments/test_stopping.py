@@ -87,7 +87,7 @@ def test_ctrl_c_stops_at_once_and_keeps_what_is_done(folder: Path, tmp_path: Pat
         told = started.communicate(timeout=60)[1]
     assert time.monotonic() - begun < 30
     assert started.returncode == 130
-    assert told == "broadmamba: stopped: 1 of 9 runs are recorded, and the same command goes on from there\n"
+    assert told == "broadmamba: stopped: 1 of 9 runs are recorded, and the same command resumes there\n"
     assert len(list((tmp_path / "out").rglob("*.json"))) == 1
     assert not workers_of(started.pid)
 

@@ -270,9 +270,9 @@ def test_an_encoder_that_gives_no_numbers(folder: Path, value: float, caplog: py
     np.testing.assert_allclose(some[0], whole[0], atol=1e-5)
     (record,) = caplog.records
     assert record.levelno == logging.WARNING and record.name.startswith("broadmamba.")
-    assert "gives no numbers for 2 of 3 utterances" in record.getMessage()
+    assert "gives non-finite values for 2 of 3 utterances" in record.getMessage()
     edit_weights(folder, lambda it: spoil(it, None))
-    with pytest.raises(InputError, match="gives no numbers for 3 of 3 utterances"):
+    with pytest.raises(InputError, match="gives non-finite values for 3 of 3 utterances"):
         TextEncoder.load(str(folder)).encode_conversation(talk)
 
 

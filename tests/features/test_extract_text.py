@@ -177,7 +177,7 @@ def test_token_ids_stand_in_the_corpus_as_they_are(tmp_path: Path, tiny_encoder:
 
 
 def spoilt(folder: Path, tiny_encoder: Build, words: slice | int) -> TextEncoder:
-    """The tiny encoder with values that are no numbers for some words."""
+    """The tiny encoder with non-finite values for some words."""
     shutil.copytree(tiny_encoder("bert"), folder)
     weights = dict(load_file(folder / "model.safetensors"))
     table = weights["embeddings.word_embeddings.weight"].copy()
@@ -193,14 +193,14 @@ def test_utterances_that_get_no_numbers_are_missing_and_counted(
     extract_text(make_corpus(tmp_path / "corpus", ["w1", "w7 w2", "", "w7", "w3"]), encoder)
     feature = Corpus.open(tmp_path / "corpus").features["spoilt"]
     assert feature.missing().tolist() == [False, True, False, True, False]
-    assert ["no numbers for 2 of 5 utterances" in record.getMessage() for record in caplog.records] == [True]
+    assert ["non-finite values for 2 of 5 utterances" in record.getMessage() for record in caplog.records] == [True]
 
 
 def test_an_encoder_that_gives_no_numbers_leaves_nothing(tmp_path: Path, tiny_encoder: Build) -> None:
     encoder = spoilt(tmp_path / "spoilt", tiny_encoder, slice(None))
     corpus = make_corpus(tmp_path / "corpus", ["w1", "w2"])
     before = files(tmp_path / "corpus")
-    with pytest.raises(InputError, match="no numbers for 2 of 2 utterances"):
+    with pytest.raises(InputError, match="non-finite values for 2 of 2 utterances"):
         extract_text(corpus, encoder)
     assert files(tmp_path / "corpus") == before and not Corpus.open(tmp_path / "corpus").features
 

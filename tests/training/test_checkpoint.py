@@ -459,7 +459,7 @@ def test_weights_that_overflow_are_told_and_give_no_scores(checkpoint: Checkpoin
             whole[name] = np.full_like(values, 3e38)
     save_file(whole, folder / "model.safetensors")
     loaded = Checkpoint.load(folder)
-    with pytest.raises(InputError, match=r"the model mine gives no numbers for \d+ of \d+ utterances"):
+    with pytest.raises(InputError, match=r"the model mine gives non-finite values for \d+ of \d+ utterances"):
         loaded.score(loaded.prepare_split(CORPUS.split("test")), "mine")
 
 

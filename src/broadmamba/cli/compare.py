@@ -17,7 +17,7 @@ def compare(
     resamples: Annotated[
         int, typer.Option(min=1, max=1_000_000, help="Resamples of the bootstrap over dialogues.")
     ] = 10_000,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the resamples.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Random seed of the resamples.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compare runs by their weighted F1 on the same test utterances.

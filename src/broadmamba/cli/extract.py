@@ -69,7 +69,7 @@ def extract(
 ) -> None:
     """Make text, audio or video features of each utterance and write them, with their specs, into the corpus.
 
-    Given again after a kill, it goes on where it was; a feature that is there already is not computed again.
+    Given again after a kill, it resumes; a feature that is there already is not computed again.
     Clips that are missing or broken leave the feature missing there, and are listed in the corpus under reports/.
     """
     from broadmamba.data.corpus import Corpus

@@ -25,14 +25,14 @@ def finetune_text(
     epochs: Annotated[int, typer.Option(min=1, max=10_000, help="Passes over the training split.")] = 6,
     learning_rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 1e-3,
     rank: Annotated[int, typer.Option(min=1, max=1024, help="Rank of the learnt additions.")] = 16,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of everything random.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Random seed.")] = 0,
     threads: Annotated[
         int | None, typer.Option(min=1, max=1024, help="Processor threads.", show_default="all cores")
     ] = None,
 ) -> None:
     """Fine-tune a text encoder on the training labels, choose the epoch on dev, and add its feature to the corpus.
 
-    The feature is marked as trained on these labels. Given again after a kill, the command goes on where it was.
+    The feature is marked as trained on these labels. Given again after a kill, the command resumes.
     """
     from broadmamba.data.corpus import Corpus
     from broadmamba.errors import InputError

@@ -35,12 +35,12 @@ def predict(
     ],
     transcript: Annotated[
         Path | None,
-        typer.Option(help="What is said in the recording.", show_default="heard by --speech-model"),
+        typer.Option(help="What is said in the recording.", show_default="transcribed by --speech-model"),
     ] = None,
     encoding: Annotated[
         str | None,
         typer.Option(
-            help="Encoding of the transcript, such as cp1251, gb18030 or mac_roman.", show_default="found where sure"
+            help="Encoding of the transcript, such as cp1251, gb18030 or mac_roman.", show_default="auto-detected"
         ),
     ] = None,
     out: Annotated[
@@ -67,10 +67,10 @@ def predict(
         Path | None, typer.Option(help="Weights of the model's video feature, where it has none of its own.")
     ] = None,
     speech_model: Annotated[
-        str, typer.Option(help="Whisper model that hears a recording without a transcript: a folder or a name.")
+        str, typer.Option(help="Whisper model that transcribes a recording: a folder or a name.")
     ] = "base",
     language: Annotated[
-        str | None, typer.Option(help="Language of the recording, such as en.", show_default="found by itself")
+        str | None, typer.Option(help="Language of the recording, such as en.", show_default="auto-detected")
     ] = None,
     speakers: Annotated[
         int | None,
@@ -78,15 +78,15 @@ def predict(
             min=1,
             max=1000,
             help="How many people speak, where the transcript does not say who.",
-            show_default="found by itself",
+            show_default="auto-detected",
         ),
     ] = None,
     tiers: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME[,NAME…]",
-            help="Tiers of a TextGrid or EAF file that hold speech, whatever they are called. May be repeated.",
-            show_default="found by itself",
+            help="Tiers of a TextGrid or EAF file that hold speech, whatever their names. May be repeated.",
+            show_default="auto-detected",
         ),
     ] = None,
     audio_track: AudioTrack = None,
@@ -95,17 +95,18 @@ def predict(
         int | None, typer.Option(min=1, max=1024, help="Processes for sound and pictures.", show_default="one a core")
     ] = None,
     caption_speakers: Annotated[
-        bool, typer.Option("--caption-speakers", help="Captions say in words who speaks; most players show no voices.")
+        bool,
+        typer.Option("--caption-speakers", help="Captions name the speaker; most players show no voices."),
     ] = False,
-    excel: Annotated[bool, typer.Option("--excel", help="CSV that Excel opens by a double click.")] = False,
+    excel: Annotated[bool, typer.Option("--excel", help="CSV that Excel opens with a double click.")] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace what stands at --out, whatever it was made from.")
     ] = False,
 ) -> None:
     """Label each utterance with its emotion, its probability, and what each modality weighed.
 
-    A recording gives words, voice and faces, as far as the model reads them. With --out FOLDER, work that was
-    interrupted goes on where it was. Outputs of the same source are replaced, others only with --overwrite.
+    A recording gives words, voice and faces, as far as the model reads them. With --out, interrupted work
+    is resumed. Outputs of the same source are replaced, others only with --overwrite.
     """
     from broadmamba.recognition.outputs import (
         Setting,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def train(
     corpus: Annotated[Path, typer.Argument(help="Corpus folder with splits train, dev and test.")],
-    out: Annotated[Path, typer.Option(help="Run folder; an interrupted one goes on where it was.")],
+    out: Annotated[Path, typer.Option(help="Run folder; an interrupted one is resumed.")],
     preset: Annotated[
         str, typer.Option(help="Settings: iemocap, meld, meld-mpnet, meld-text, mosi or paper.")
     ] = "paper",

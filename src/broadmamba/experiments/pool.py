@@ -70,7 +70,7 @@ def run_jobs(
                 progress(done, total, tasks[task])
     except KeyboardInterrupt:
         logging.getLogger(__name__).warning(
-            "stopped: %d of %d runs are recorded, and the same command goes on from there", done, total
+            "stopped: %d of %d runs are recorded, and the same command resumes there", done, total
         )
         raise
 
@@ -88,7 +88,7 @@ def _finish(task: Future[None], tasks: Mapping[Future[None], Job], workers: int)
         ) from None
     except (BroadMambaError, MemoryError, RuntimeError, OSError) as error:
         raise InputError(
-            f"{_name(tasks[task])}: {error or type(error).__name__}; what is done is kept, and the same command goes on"
+            f"{_name(tasks[task])}: {error or type(error).__name__}; what is done is kept, and the same command resumes"
         ) from None
 
 

@@ -41,8 +41,8 @@ def extract_text(
         The corpus with the feature.
 
     Raises:
-        InputError: the corpus is not on disk, has another feature of that name, the encoder gives no numbers, or
-            another process makes this feature.
+        InputError: the corpus is not on disk, has another feature of that name, all that the encoder gives is
+            non-finite, or another process makes this feature.
     """
     if corpus.path is None:
         raise InputError(f"corpus {corpus.name!r} is only in memory; save it before adding a text feature")

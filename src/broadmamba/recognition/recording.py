@@ -50,7 +50,7 @@ class Listening:
     """How a recording becomes a conversation.
 
     Attributes:
-        transcript: what was said, or the file to read it from; None has it heard by a speech model.
+        transcript: what was said, or the file to read it from; None has it transcribed by a speech model.
         speech_model: folder or name of a Whisper model, see `SpeechRecognizer.load`.
         language: spoken in the recording, such as `en`; None finds out.
         speakers: how many there are, where the transcript does not name them; None finds out.

@@ -117,14 +117,14 @@ class Checkpoint:
             name: of the model, for the message of an error.
 
         Raises:
-            InputError: the model gives values that are no numbers.
+            InputError: the model gives non-finite values.
         """
         scores = score(self.model, prepared, self.modalities)
         finite = np.isfinite(np.concatenate([scores.probabilities, scores.modality_weights], axis=1))
         whole = np.asarray(finite.all(axis=1))
         if not whole.all():
             raise InputError(
-                f"the model {name or self.system} gives no numbers for {int((~whole).sum())} of {len(whole)} "
+                f"the model {name or self.system} gives non-finite values for {int((~whole).sum())} of {len(whole)} "
                 "utterances: its weights are too large, or the features are"
             )
         return replace(scores, probabilities=scale(scores.probabilities, self.temperature))
@@ -330,13 +330,13 @@ def _check_fit(
         if not (
             np.isfinite(normaliser.mean).all() and (normaliser.scale > 0).all() and (normaliser.scale < np.inf).all()
         ):
-            raise InputError(f"the normalisation of {m} has values that are no numbers or a scale of 0")
+            raise InputError(f"the normalisation of {m} has non-finite values or a scale of 0")
 
 
 def _check_numbers(model: EmotionModel) -> None:
     for name, tensor in model.state_dict().items():
         if not tensor.isfinite().all():
-            raise InputError(f"the weights of {name} have values that are no numbers")
+            raise InputError(f"the weights of {name} have non-finite values")
 
 
 def _model(name: str, config: ModelConfig, arrays: Mapping[str, NDArray[Any]]) -> EmotionModel:

@@ -52,7 +52,7 @@ def finetune_encoder(
             return _finetune_held(corpus, source, config, out, seed, on_step, on_epoch)
         except KeyboardInterrupt:
             logging.getLogger(__name__).warning(
-                "stopped: what was saved is kept in %s, and the same command goes on from there", out
+                "stopped: what was saved is kept in %s, and the same command resumes there", out
             )
             raise
 

@@ -87,7 +87,7 @@ def train_seeds(
             _withdraw(out)
         raise
     except KeyboardInterrupt:
-        _LOGGER.warning("stopped: what was saved is kept in %s, and the same command goes on from there", out)
+        _LOGGER.warning("stopped: what was saved is kept in %s, and the same command resumes there", out)
         raise
     with exclusive(out, _BEGINS, A_MOMENT):  # so that the summary that is written last has seen every seed
         _claim(out, experiment)  # once more, in case another process found nothing here and withdrew

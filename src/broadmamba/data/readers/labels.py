@@ -41,13 +41,13 @@ def join_labels(written: Sequence[str | None], notes: list[str]) -> list[str | N
     for key, counts in spellings.items():
         chosen[key] = plain_label(counts.most_common(1)[0][0]) or key
         if len(counts) > 1:
-            told = ", ".join(f"{spelling!r} ({count} times)" for spelling, count in counts.most_common())
+            told = ", ".join(f"{spelling!r} ({count})" for spelling, count in counts.most_common())
             notes.append(f"labels that differ in case, blanks or Unicode form alone are one, {chosen[key]!r}: {told}")
     empty = Counter(before for before, label in zip(written, labels, strict=True) if before is not None and not label)
     if empty:
-        told = ", ".join(f"{spelling!r} ({count} times)" for spelling, count in empty.most_common(5))
+        told = ", ".join(f"{spelling!r} ({count})" for spelling, count in empty.most_common(5))
         notes.append(f"taken for no label: {told}")
     for key in sorted(_DOUBTFUL & chosen.keys()):
         count = spellings[key].total()
-        notes.append(f"{chosen[key]!r} is taken for a label ({count} times): leave it out where it says there is none")
+        notes.append(f"{chosen[key]!r} ({count}) is taken for a label: leave it out where it says there is none")
     return [None if label is None else chosen[label.casefold()] for label in labels]

@@ -133,7 +133,7 @@ class TextEncoder:
         """One row for each utterance of a conversation: (utterances, width); those that are missing are told.
 
         Raises:
-            InputError: the encoder gives no numbers at all.
+            InputError: the encoder gives non-finite values throughout.
         """
         values = self._together(self.encode_passages(self.reading.passages(conversation)))
         self.tell_missing(values)
@@ -146,7 +146,9 @@ class TextEncoder:
             InputError: all of them are.
         """
         missing = int(np.isnan(values).all(axis=1).sum())
-        told = f"the text encoder {self.spec.describe()} gives no numbers for {missing} of {len(values)} utterances"
+        told = (
+            f"the text encoder {self.spec.describe()} gives non-finite values for {missing} of {len(values)} utterances"
+        )
         if missing and missing == len(values):
             raise InputError(f"{told}: its weights are damaged or too large")
         if missing:
@@ -183,7 +185,7 @@ class TextEncoder:
 
         Returns:
             For each passage (scored, width), a row for each of its scored turns; NaN throughout where the encoder
-            gives values that are no numbers.
+            gives non-finite values.
         """
         if self.spec.ids:
             if progress:
@@ -208,7 +210,7 @@ class TextEncoder:
 
     @torch.inference_mode()
     def _rows(self, tokens: Sequence[TokenIds], scored: Sequence[int]) -> list[Tensor]:
-        """(scored, width) for each passage; a row with values that are no numbers is NaN throughout."""
+        """(scored, width) for each passage; a row with non-finite values is NaN throughout."""
         ids, mask = pad([ids for ids, _ in tokens], self._tokens.padding)
         try:
             output = self._model(input_ids=ids, attention_mask=mask.long(), output_hidden_states=True)

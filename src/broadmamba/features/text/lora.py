@@ -98,7 +98,7 @@ def merge(encoder: nn.Module, arrays: Mapping[str, NDArray[np.float32]]) -> None
             )
         A, B = (torch.from_numpy(np.array(values)) for values in found)
         if not (A.isfinite().all() and B.isfinite().all()):
-            raise InputError(f"the addition to {name} has values that are no numbers")
+            raise InputError(f"the addition to {name} has non-finite values")
         with torch.no_grad():
             layer.weight += SCALE * (B @ A)
         if not layer.weight.isfinite().all():
