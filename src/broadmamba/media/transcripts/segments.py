@@ -97,6 +97,17 @@ def result_rows(source: Source, results: Sequence[Sequence[Spoken]]) -> list[Row
     return [row for result in results for row in word_rows(source, result)]
 
 
+def cut_at_next(captions: Sequence[Spoken]) -> list[Spoken]:
+    """Captions that are still shown while the next one comes, each with an end no later than the next start."""
+    cut = list(captions)
+    for index, (caption, following) in enumerate(pairwise(captions)):
+        if caption.start is None or caption.end is None or following.start is None:
+            continue
+        if caption.start <= following.start < caption.end:
+            cut[index] = caption._replace(end=following.start)
+    return cut
+
+
 def with_own_blanks(words: Sequence[Spoken]) -> list[Spoken]:
     """Words whose texts carry the blanks between them, as Whisper's tokens do, each with what parts it from the last.
 

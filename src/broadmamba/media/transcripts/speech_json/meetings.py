@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 from broadmamba.media.transcripts.rows import Row, Source, of_one_recording
-from broadmamba.media.transcripts.segments import Spoken, segment_rows
+from broadmamba.media.transcripts.segments import Spoken, cut_at_next, segment_rows
 from broadmamba.media.transcripts.speech_json.entries import MILLISECONDS, Entry, entries_of, first_of
 
 
@@ -66,11 +65,7 @@ def youtube(source: Source, value: Any) -> list[Row]:
         if text:
             end = None if start is None or length is None else round(start + length, 6)
             found.append(Spoken(event.place, text, start, end))
-    if rolls:
-        for index, (line, following) in enumerate(pairwise(found)):
-            if line.end is not None and line.start is not None and following.start is not None:
-                found[index] = line._replace(end=max(line.start, min(line.end, following.start)))
-    return segment_rows(source, found)
+    return segment_rows(source, cut_at_next(found) if rolls else found)
 
 
 def is_seglst(value: object) -> bool:

@@ -11,7 +11,14 @@ from broadmamba.errors import InputError
 from broadmamba.media.transcripts.columns import are_milliseconds
 from broadmamba.media.transcripts.names import known_name
 from broadmamba.media.transcripts.rows import Row, Source, check_name, check_seconds, parse_time
-from broadmamba.media.transcripts.segments import Spoken, result_rows, segment_rows, with_own_blanks, word_rows
+from broadmamba.media.transcripts.segments import (
+    Spoken,
+    cut_at_next,
+    result_rows,
+    segment_rows,
+    with_own_blanks,
+    word_rows,
+)
 from broadmamba.media.transcripts.speech_json.entries import MILLISECONDS, Entry, entries_of, first_of
 
 _log = logging.getLogger(__name__)
@@ -46,29 +53,19 @@ def segments(source: Source, value: Any) -> list[Row]:
     if units != 1:
         _log.warning("%s: its times are whole numbers so large that they were read as milliseconds", source.path)
     spoken = [_segment(entry, units) for entry in entries]
-    return segment_rows(source, _shown(entries, spoken, units))
+    return segment_rows(source, cut_at_next(spoken) if any(map(_length, entries)) else spoken)
 
 
 def _written(entry: Entry) -> tuple[str, Any, Any]:
     """Text and times of a segment, for `columns.are_milliseconds`."""
-    key = next((key for key in _DURATIONS if entry.has(key)), None)
+    key = _length(entry)
     text, start, end = (entry.values.get(key) for key in ("text", "start", "end"))
-    return (str(text), 0, entry.values[key]) if key and end is None else (str(text), start, end)
+    return (str(text), 0, entry.values[key]) if key else (str(text), start, end)
 
 
-def _shown(entries: Sequence[Entry], spoken: Sequence[Spoken], units: int) -> list[Spoken]:
-    """Ends out of how long captions are shown (YouTube's), none beyond the start of the next, which it may overlap."""
-    shown = list(spoken)
-    for index, (entry, whole) in enumerate(zip(entries, spoken, strict=True)):
-        key = next((key for key in _DURATIONS if entry.has(key)), None)
-        length = None if key is None or whole.end is not None else _time(entry, key, units)
-        if length is not None and whole.start is not None:
-            following = spoken[index + 1].start if index + 1 < len(spoken) else None
-            end = round(whole.start + length, _DECIMALS)
-            if following is not None and whole.start <= following < end:
-                end = following
-            shown[index] = whole._replace(end=end)
-    return shown
+def _length(entry: Entry) -> str | None:
+    """The key that says how long a caption is shown, where nothing says when it ends."""
+    return None if entry.has("end") else next((key for key in _DURATIONS if entry.has(key)), None)
 
 
 def _segment(entry: Entry, units: int) -> Spoken:
@@ -81,7 +78,12 @@ def _segment(entry: Entry, units: int) -> Spoken:
     words = entry.values.get("words")
     known = [word for word in words if isinstance(word, dict)] if isinstance(words, list) else []
     spoken = [_spoken(word, units, "word", "text") for word in entries_of(entry.source, known, "word", entry.place)]
-    return _spoken(entry, units, "text")._replace(words=spoken)
+    whole = _spoken(entry, units, "text")._replace(words=spoken)
+    key = _length(entry)
+    length = _time(entry, key, units) if key else None
+    if whole.start is None or length is None:
+        return whole
+    return whole._replace(end=round(whole.start + length, _DECIMALS))
 
 
 def _spoken(entry: Entry, units: int, *keys: str) -> Spoken:
