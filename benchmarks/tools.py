@@ -66,8 +66,12 @@ def main() -> int:
             folder.mkdir(parents=True, exist_ok=True)
             files = maker(folder)
             while True:
-                with contextlib.redirect_stdout(io.StringIO()):  # some tools tell of each file
-                    made = next(files, None)
+                try:
+                    with contextlib.redirect_stdout(io.StringIO()):  # some tools tell of each file
+                        made = next(files, None)
+                except (ImportError, FileNotFoundError) as error:  # flite for faster-whisper, ffmpeg for mkvmerge
+                    print(f"{name:24}{found[:16]:17}not all that it needs is installed ({error})")
+                    break
                 if made is None:
                     break
                 trouble = made.trouble()
