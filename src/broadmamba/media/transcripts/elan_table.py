@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from broadmamba.errors import InputError
 from broadmamba.media.transcripts.names import known_name
-from broadmamba.media.transcripts.rows import Row, Source, parse_time
+from broadmamba.media.transcripts.rows import Row, Source, end_after, parse_time
 from broadmamba.media.transcripts.tiers import Span, Tier, tier_rows
 
 _LOOKED_AT = 50  # lines that decide on the format
@@ -65,13 +65,16 @@ def elan_rows(source: Source) -> list[Row]:
     ]
     # where somebody chose begin and duration, the second is sooner or later less than the first
     lengths = len(columns.times) == 2 and any(end < start for start, end in spans)
+    if lengths:
+        spans = [
+            (start, end_after(start, length, source.where(number)))
+            for (number, _), (start, length) in zip(body, spans, strict=True)
+        ]
     tiers: dict[tuple[str, str | None], Tier] = {}
     for (number, row), (start, end) in zip(body, spans, strict=True):
         for name, speaker, text in _annotations(columns, cells[0], row):
             tier = tiers.setdefault((name, speaker), Tier(name, speaker))
-            tier.spans.append(
-                Span(f"line {number}", text, start, round(start + end, 6) if lengths else end, start, unit=number)
-            )
+            tier.spans.append(Span(f"line {number}", text, start, end, start, unit=number))
     return tier_rows(source, list(tiers.values()))
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from broadmamba.errors import InputError
 from broadmamba.media.transcripts.names import known_name
-from broadmamba.media.transcripts.rows import Row, Source, check_seconds, of_one_recording, parse_time
+from broadmamba.media.transcripts.rows import Row, Source, check_seconds, end_after, of_one_recording, parse_time
 from broadmamba.media.transcripts.silence import is_silence
 from broadmamba.media.transcripts.words import Word, group_words, with_speakers
 from broadmamba.media.turns import Turn
@@ -204,4 +204,4 @@ def _span(source: Source, number: int, start: str, duration: str) -> tuple[float
         if len(written) > 40 or not re.fullmatch(_NUMBER, written):
             raise InputError(f"{where}: expected a start and a duration in seconds, found {written[:40]!r}")
     begin, length = check_seconds(float(start), where), check_seconds(float(duration), where)
-    return begin, check_seconds(round(begin + length, 6), where)
+    return begin, end_after(begin, length, where)

@@ -23,6 +23,7 @@ MOST_UTTERANCES = 200_000
 """Of a conversation: days of talk."""
 
 _SECONDS = re.compile(r"[0-9]{1,12}(?:[.,][0-9]{0,20})?(?:[eE][+-]?[0-9]{1,2})?")
+_DECIMALS = 9  # of a second
 _LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # tabs and line breaks are white space
 _CLOCK = re.compile(r"(?:([0-9]{1,9}):)?([0-9]{1,2}):([0-9]{1,2})(?:[.,]([0-9]{1,9})|(?<=:..):([0-9]{3}))?")
@@ -137,6 +138,15 @@ def check_seconds(value: object, where: str, a_second: int = 1) -> float:
         unit = "s" if a_second == 1 else f"1/{a_second} s"
         raise InputError(f"{where}: expected a time from 0 to {MOST_HOURS} hours, found {str(value)[:40]} {unit}")
     return value / a_second
+
+
+def end_after(start: float, length: float, where: str) -> float:
+    """The end of what begins at a time and takes a while, both in seconds, to the digits that a sum of floats has.
+
+    Raises:
+        InputError: it is later than 1000 hours.
+    """
+    return check_seconds(round(start + length, _DECIMALS), where)
 
 
 def check_string(value: object, what: str) -> str:

@@ -29,6 +29,7 @@ from broadmamba.media.transcripts.rows import (
     check_name,
     check_seconds,
     check_string,
+    end_after,
     listed,
     parse_time,
 )
@@ -38,7 +39,6 @@ _log = logging.getLogger(__name__)
 _LONGEST_HEADER = 10_000  # characters of it that tell the format
 _DELIMITERS = (",", ";", "\t")
 _STATED = re.compile(r'\n*"?sep=([,;|\t])"?[,;]*\n', re.IGNORECASE)  # a first line for Excel
-_DECIMALS = 9  # of a second; a start and a duration that are added are off by less
 _NULL = "\\N"  # what MySQL writes for nothing
 
 
@@ -193,7 +193,7 @@ def _rows(source: Source, records: Iterator[_Record]) -> Iterator[Row]:
         where = source.where(record.line)
         start, end, lasts = (_seconds(record, field, 1000 if milliseconds else 1, carries, where) for field in TIMES)
         if end is None and start is not None and lasts is not None:
-            end = round(start + lasts, _DECIMALS)
+            end = end_after(start, lasts, where)
         yield Row(
             place=f"line {record.line}",
             text=check_string(record.get("text"), f"{where}: the text").strip(),

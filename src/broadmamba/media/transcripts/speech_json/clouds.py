@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from broadmamba.errors import InputError
-from broadmamba.media.transcripts.rows import Row, Source
+from broadmamba.media.transcripts.rows import Row, Source, end_after
 from broadmamba.media.transcripts.segments import Spoken, result_rows, segment_rows, word_rows
 from broadmamba.media.transcripts.speech_json.entries import MILLISECONDS, TICKS, Entry, entries_of, first_of
 from broadmamba.media.transcripts.speech_json.services import has_channels, no_times, of_channel
@@ -103,7 +103,7 @@ def azure(source: Source, value: Any) -> list[Row]:
             continue
         text = phrase.first("nBest").text("display", "lexical") if batch else phrase.text("text")
         start, length = _azure_time(phrase, "offset", batch), _azure_time(phrase, "duration", batch)
-        end = None if start is None or length is None else round(start + length, 7)
+        end = None if start is None or length is None else end_after(start, length, phrase.where)
         speaker = of_channel(phrase.name("speaker"), phrase.values.get("channel"), several)
         found.append(Spoken(phrase.place, text.strip(), start, end, speaker))
     return segment_rows(source, found)
@@ -133,7 +133,7 @@ def azure_events(source: Source, value: Any) -> list[Row]:
         best = event.first("NBest")
         text = event.text("DisplayText") if event.has("DisplayText") else best.text("Display", "Lexical")
         start, length = event.seconds("Offset", TICKS), event.seconds("Duration", TICKS)
-        end = None if start is None or length is None else round(start + length, 7)
+        end = None if start is None or length is None else end_after(start, length, event.where)
         found.append(Spoken(event.place, text.strip(), start, end, event.name("SpeakerId")))
     return segment_rows(source, found)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from broadmamba.media.transcripts.rows import Row, Source, of_one_recording
+from broadmamba.media.transcripts.rows import Row, Source, end_after, of_one_recording
 from broadmamba.media.transcripts.segments import Spoken, cut_at_next, segment_rows
 from broadmamba.media.transcripts.speech_json.entries import MILLISECONDS, Entry, entries_of, first_of
 
@@ -63,7 +63,7 @@ def youtube(source: Source, value: Any) -> list[Row]:
         rolls = rolls or any(part.has("tOffsetMs") for part in parts)
         start, length = event.seconds("tStartMs", MILLISECONDS), event.seconds("dDurationMs", MILLISECONDS)
         if text:
-            end = None if start is None or length is None else round(start + length, 6)
+            end = None if start is None or length is None else end_after(start, length, event.where)
             found.append(Spoken(event.place, text, start, end))
     return segment_rows(source, cut_at_next(found) if rolls else found)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from broadmamba.errors import InputError
-from broadmamba.media.transcripts.rows import Row, Source
+from broadmamba.media.transcripts.rows import Row, Source, end_after
 from broadmamba.media.transcripts.segments import Spoken, segment_rows, with_own_blanks, word_rows
 from broadmamba.media.transcripts.speech_json.entries import MILLISECONDS, Entry, entries_of, first_of
 from broadmamba.media.transcripts.words import join_words
@@ -211,7 +211,7 @@ def soniox(source: Source, value: Any) -> list[Row]:
         length = token.seconds("duration_ms", MILLISECONDS)
         part = token.spoken("text", start="start_ms", end="end_ms", units=MILLISECONDS)
         if part.start is not None and part.end is None and length is not None:
-            part = part._replace(end=part.start + length)
+            part = part._replace(end=end_after(part.start, length, token.where))
         words.append(part._replace(text=token.text("text")))
     return word_rows(source, with_own_blanks(words))
 

@@ -10,7 +10,7 @@ from typing import Any
 from broadmamba.errors import InputError
 from broadmamba.media.transcripts.columns import are_milliseconds
 from broadmamba.media.transcripts.names import known_name
-from broadmamba.media.transcripts.rows import Row, Source, check_name, check_seconds, parse_time
+from broadmamba.media.transcripts.rows import Row, Source, check_name, check_seconds, end_after, parse_time
 from broadmamba.media.transcripts.segments import (
     Spoken,
     cut_at_next,
@@ -23,7 +23,6 @@ from broadmamba.media.transcripts.speech_json.entries import MILLISECONDS, Entry
 
 _log = logging.getLogger(__name__)
 
-_DECIMALS = 9  # of a second; a start and a duration that are added are off by less
 _CLOCK = re.compile(r"[0-9.,:]+")
 _TIME_KEY = re.compile(
     r"(?:.*_)?(?:start|begin|end|stop|from|to|time|times|timestamp|timestamps|timecode|offset|duration|ts|ms)(?:_.*)?"
@@ -83,7 +82,7 @@ def _segment(entry: Entry, units: int) -> Spoken:
     length = _time(entry, key, units) if key else None
     if whole.start is None or length is None:
         return whole
-    return whole._replace(end=round(whole.start + length, _DECIMALS))
+    return whole._replace(end=end_after(whole.start, length, entry.where))
 
 
 def _spoken(entry: Entry, units: int, *keys: str) -> Spoken:
