@@ -202,6 +202,8 @@ def test_a_name_in_double_brackets_before_a_label(read):
         ["It was dark.", "Honestly: we were afraid.", "So we sang.", "Nobody came."],
         ["Es war dunkel.", "Ehrlich: wir hatten Angst.", "Also sangen wir.", "Niemand kam."],
         ["Ingredients: rice, salt.", "Directions: boil it.", "Serves: four."],
+        ["Option B: we hide.", "Friday: rain.", "Dinner: soup."],
+        ["Te digo una cosa: vete.", "Resultado: nada.", "我只说一句：走吧。", "结果：没有。"],
         ["Cut to: a street at night.", "Weather: rain.", "Breaking news: it snows."],
     ],
 )

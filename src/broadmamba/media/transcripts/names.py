@@ -55,6 +55,11 @@ _HEADINGS = frozenset(
         "headline", "ingredients", "directions", "instructions", "preparation", "serves", "total", "price", "address",
         "cut to", "fade in", "fade out", "fade to black", "scene", "zutaten", "zubereitung", "hör zu", "schau",
         "ingrédients", "préparation", "écoute", "écoutez", "étape", "ingredientes", "preparación", "ingredienti",
+        "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday", "montag", "dienstag", "mittwoch",
+        "donnerstag", "freitag", "samstag", "sonntag", "breakfast", "lunch", "dinner", "frühstück", "mittagessen",
+        "abendessen", "pros", "cons", "pps", "ergebnis", "résultat", "résultats", "conseil", "resultado", "en fin",
+        "resumen", "risultato", "domanda", "risposta", "результат", "итог", "结果", "問題", "问题", "答案", "注意",
+        "例如", "总之", "質問", "回答", "結果", "例",
         "pregunta", "respuesta", "вопрос", "ответ", "внимание", "пример", "примечание",
     ]
 )  # fmt: skip
@@ -71,10 +76,12 @@ _SENTENCE_WORDS = frozenset(
         "here", "what", "when", "where", "why", "how", "which", "if", "because", "but", "ich", "er", "sie",
         "wir", "ist", "sind", "waren", "habe", "haben", "sagte", "sagt", "fragte", "dass", "nicht", "je",
         "nous", "vous", "ils", "elles", "est", "sont", "était", "dit", "disait", "demande", "nosotros", "dijo",
-        "dice", "preguntó", "он", "она", "я", "мы", "они", "вы", "сказал", "сказала", "говорит", "спросил",
+        "dice", "preguntó", "digo", "cosa",
+        "dis", "chose", "он", "она", "я", "мы", "они", "вы", "сказал", "сказала", "говорит", "спросил",
         "спросила", "это", "что",
     ]
 )  # fmt: skip
+_I_SAY = re.compile(r"[他她我你它].*[说說问問].*")  # `I say one thing`
 _HE_SAID = re.compile(r"[他她我你它].*|.*[说說问問]")  # `he said`, in Chinese
 _OPENING_QUOTES = tuple('"“”„«‹「『')
 
@@ -252,6 +259,8 @@ def _is_sentence(name: str, rest: str) -> bool:
     lower = [word for word in words if word[:1].islower()]
     if len(words) > 1 and lower and not _SENTENCE_WORDS.isdisjoint([words[0].casefold(), *lower]):
         return True
+    if _I_SAY.fullmatch(name):
+        return True
     return bool(_HE_SAID.fullmatch(name) and rest.startswith(_OPENING_QUOTES))
 
 
@@ -304,7 +313,11 @@ def _is_heading(name: str) -> bool:
     words = name.casefold().rstrip(".").split()
     if " ".join(words) in _HEADINGS:
         return True
-    return bool(words) and words[0].rstrip(".") in _HEADINGS and all(w.strip("#.)").isdigit() for w in words[1:])
+    return (
+        bool(words)
+        and words[0].rstrip(".") in _HEADINGS
+        and all(w.strip("#.)").isdigit() or len(w) == 1 for w in words[1:])
+    )
 
 
 def _as_names_are(name: str) -> bool:
