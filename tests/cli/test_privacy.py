@@ -211,12 +211,10 @@ def test_every_command_on_recordings(place: Place) -> None:
     ]
     (work / "table.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     save_file(DenseNet().state_dict(), work / "densenet.safetensors")
-    heard = ["predict", "media/talk.mp4", "--speech-model", str(speech_model()), "--workers", "1"]
     extract = ["extract", "corpus", "--media", "media", "--workers", "1"]
     commands = [
-        ["predict", "media/talk.mp4", "--transcript", "table.jsonl", "--workers", "1", "--out", "labelled"],
-        heard,
-        [*heard, "--out", "heard"],
+        ["predict", "media/talk.mp4", "--transcript", "table.jsonl", "--workers", "1"],
+        ["predict", "media/talk.mp4", "--speech-model", str(speech_model()), "--workers", "1", "--out", "heard"],
         ["convert", "table.jsonl", "--out", "corpus"],
         [*extract, "--audio", "prosody", "--video", "densenet121", "--weights", "densenet.safetensors"],
     ]

@@ -102,7 +102,7 @@ def test_a_kill_before_any_act_on_a_file_changes_nothing(killer: Killer, variant
     if "patience=2" in settings:
         assert len(expected["seed-0/metrics.jsonl"].splitlines()) < 12, "this variant shall stop early"
     # files are opened, renamed, locked and removed
-    act, step = {"plain": (1, 3), "average": (2, 5)}.get(variant, (1, 7))
+    act, step = {"plain": (1, 3), "average": (2, 7), "early stopping": (4, 7)}.get(variant, (6, 7))
     killed = 0
     while True:
         out = tmp_path / f"killed-{act}"
