@@ -14,7 +14,7 @@ from broadmamba.experiments.jobs import Job, record_path, write_record
 from broadmamba.experiments.records import COSTS
 from broadmamba.experiments.studies import Study
 from broadmamba.experiments.workshop import Workshop
-from broadmamba.shapes import read_shaped
+from broadmamba.schema import read_checked
 from broadmamba.storage import csv_text, write_text
 
 
@@ -31,7 +31,7 @@ def make_costs(study: Study, workshop: Workshop) -> list[Path]:
             if corpus not in workshop.corpora:
                 continue
             write_record(path, measure_costs(workshop.corpora[corpus], configs, workshop.say))
-        record = read_shaped(path, COSTS)
+        record = read_checked(path, COSTS)
         parts.append(_cost_table(study, corpus, record))
         for name, row in record["rows"].items():
             for what in ("pass_seconds", "epoch_seconds"):

@@ -13,7 +13,7 @@ from broadmamba.experiments.jobs import Job, record_path, write_record
 from broadmamba.experiments.records import EMBEDDING
 from broadmamba.experiments.studies import Study
 from broadmamba.experiments.workshop import Workshop
-from broadmamba.shapes import read_shaped
+from broadmamba.schema import read_checked
 from broadmamba.storage import csv_text, write_text
 
 
@@ -30,7 +30,7 @@ def make_embedding(study: Study, workshop: Workshop) -> list[Path]:
                 continue
             workshop.say(f"{corpus}: training, then t-SNE")
             write_record(path, embed(job, Corpus.open(workshop.corpora[corpus])))
-        found[corpus] = read_shaped(path, EMBEDDING)
+        found[corpus] = read_checked(path, EMBEDDING)
     if not found:
         raise InputError(f"{workshop.out}: holds no coordinates yet; give a corpus with --corpus")
     path = workshop.out / study.name

@@ -14,7 +14,7 @@ from broadmamba.data.corpus import Corpus
 from broadmamba.data.identity import conversations_sha256, feature_sha256
 from broadmamba.errors import InputError
 from broadmamba.experiments.records import FACTS
-from broadmamba.shapes import read_shaped
+from broadmamba.schema import read_checked
 from broadmamba.storage import write_text
 
 
@@ -97,7 +97,7 @@ class CorpusFacts:
             InputError: there is no such file, or it is damaged.
         """
         path = folder / f"{name}.json"
-        values = read_shaped(path, FACTS)
+        values = read_checked(path, FACTS)
         if any(len(row) != len(values["labels"]) for row in values["support"]):
             raise InputError(f"{path}: expected a count for each of {len(values['labels'])} labels, found others")
         return cls(**{name: values[name] for name in FACTS} | {"labels": tuple(values["labels"])})

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from broadmamba.errors import InputError
-from broadmamba.shapes import ANY, read_shaped
+from broadmamba.schema import ANY, read_checked
 
 COSTS: Mapping[str, Any] = {
     "environment": {"platform": str, "threads": int, "torch": str},
@@ -56,7 +56,7 @@ def read_run(path: Path, labels: Sequence[str], conversations: int) -> dict[str,
     """
     figures = {"weighted_f1": float, "accuracy": float, "macro_f1": float, "uar": float, "ece": float}
     figures_by_class = {**figures, "f1": dict.fromkeys(labels, float)}
-    shape = {
+    schema = {
         "system": str,
         "seed": int,
         "epoch": int,
@@ -68,7 +68,7 @@ def read_run(path: Path, labels: Sequence[str], conversations: int) -> dict[str,
         "parameters": int,
         "training_seconds": float,
     }
-    run = read_shaped(path, shape)
+    run = read_checked(path, schema)
     counts = [run["counts"][part] for part in ("right", "predicted")]
     known = {np.base_repr(number, 36) for number in range(len(labels))}
     fits = all(len(rows) == conversations and all(len(row) == len(labels) for row in rows) for rows in counts)

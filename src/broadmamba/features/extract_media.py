@@ -27,7 +27,7 @@ from broadmamba.features.present import has_feature
 from broadmamba.features.rows import PARTS, TIME_LIMIT, RowStore, fingerprint
 from broadmamba.features.workers import Job, Load, Trouble
 from broadmamba.media.tracks import DEFAULT_SOUND, SoundChoice
-from broadmamba.shapes import read_shaped
+from broadmamba.schema import read_checked
 from broadmamba.storage import csv_text, read_text, write_json, write_text
 
 _log = logging.getLogger(__name__)
@@ -215,7 +215,7 @@ def _same_sound(corpus: Path, feature: str, wanted: SoundChoice) -> SoundChoice:
     file = _sound_file(corpus, feature)
     made_of = DEFAULT_SOUND
     if file.is_file():
-        found = read_shaped(file, _SOUND)
+        found = read_checked(file, _SOUND)
         made_of = SoundChoice(found.get("track"), found.get("channels"))
     if wanted not in (made_of, DEFAULT_SOUND):
         raise InputError(

@@ -23,7 +23,7 @@ from broadmamba.data.corpus import Corpus
 from broadmamba.data.identity import conversations_sha256, feature_sha256
 from broadmamba.errors import BroadMambaError, InputError
 from broadmamba.locks import A_MOMENT, exclusive, remove_leftovers
-from broadmamba.shapes import ANY, read_shaped, shape_of
+from broadmamba.schema import ANY, read_checked, schema_of
 from broadmamba.storage import read_json, write_json, write_jsonl
 from broadmamba.training.checkpoint import Checkpoint
 from broadmamba.training.config import TrainingConfig
@@ -140,10 +140,10 @@ _REPORT = {**dict.fromkeys(_FIGURES, float), "f1": {ANY: float}}
 
 def _read_results(paths: Mapping[int, Path]) -> dict[int, dict[str, Any]]:
     """Seed → its results, each with the figures that the first one has; test has the classes and subsets of dev."""
-    first = read_shaped(next(iter(paths.values())), {"dev": _REPORT, "test": (_REPORT, None)})
+    first = read_checked(next(iter(paths.values())), {"dev": _REPORT, "test": (_REPORT, None)})
     common = {key: first["dev"][key] for key in ("f1", "subsets") if key in first["dev"]}
-    shape: dict[str, Any] = {s: shape_of({**first[s], **common}) for s in ("dev", "test") if s in first}
-    return {seed: read_shaped(path, shape) for seed, path in paths.items()}
+    schema: dict[str, Any] = {s: schema_of({**first[s], **common}) for s in ("dev", "test") if s in first}
+    return {seed: read_checked(path, schema) for seed, path in paths.items()}
 
 
 def _train_seed(

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from broadmamba.errors import InputError
-from broadmamba.shapes import ANY, read_shaped, shape_of
+from broadmamba.schema import ANY, read_checked, schema_of
 
-SHAPE = {"name": str, "rows": [{"x": float, "n": int}], "more": {ANY: (str, None)}, "rest": object}
+SCHEMA = {"name": str, "rows": [{"x": float, "n": int}], "more": {ANY: (str, None)}, "rest": object}
 GOOD = {"name": "a", "rows": [{"x": 1, "n": 2}, {"x": 0.5, "n": -1}], "more": {"k": "v", "l": None}, "rest": [[]]}
 
 
@@ -39,19 +39,19 @@ def test_a_damaged_place_is_named(tmp_path: Path, changes: dict[str, Any], place
     path = tmp_path / "x.json"
     path.write_text(json.dumps({key: value for key, value in {**GOOD, **changes}.items() if value is not ...}))
     with pytest.raises(InputError, match=rf"x\.json: is damaged or of another version at {place};"):
-        read_shaped(path, SHAPE)
+        read_checked(path, SCHEMA)
 
 
 def test_what_fits_is_given_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     path.write_text(json.dumps({**GOOD, "further": 1}))
-    assert read_shaped(path, SHAPE) == {**GOOD, "further": 1}
+    assert read_checked(path, SCHEMA) == {**GOOD, "further": 1}
     path.write_text("[]")
     with pytest.raises(InputError, match="at its top"):
-        read_shaped(path, SHAPE)
+        read_checked(path, SCHEMA)
 
 
-def test_a_file_has_the_shape_of_its_like() -> None:
-    assert shape_of({"a": 1, "b": {"c": 0.5, "d": "x"}, "e": [1], "f": True}) == {
+def test_a_file_has_the_schema_of_its_like() -> None:
+    assert schema_of({"a": 1, "b": {"c": 0.5, "d": "x"}, "e": [1], "f": True}) == {
         "a": float, "b": {"c": float, "d": object}, "e": object, "f": object
     }  # fmt: skip
