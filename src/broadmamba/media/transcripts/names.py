@@ -219,20 +219,31 @@ def _prefix(line: str) -> _Prefix:
     found = _PREFIX.match(line)
     if not found:
         return _Prefix("", line, False)
-    name = _MANNER.sub("", _MARK.sub("", found.group(1))).strip()
-    bracketed = _IN_BRACKETS.fullmatch(name)
-    name = bracketed[1].strip() if bracketed else name
+    written = _written(found.group(1))
     rest = line[found.end() :].lstrip()
-    if _is_sentence(name, rest):
+    if written.sentence or (_HE_SAID.fullmatch(written.name) and rest.startswith(_OPENING_QUOTES)):
         return _Prefix("", rest, False)
-    if len(found.group(1)) <= _LONGEST_NAME and _plausible(name):
-        return _Prefix(name, rest, True)
-    if _could_be_odd(name, rest):
-        return _Prefix(name, rest, False)
+    if written.plausible or _could_be_odd(written.name, rest):
+        return _Prefix(written.name, rest, written.plausible)
     return _Prefix("", rest, False)
 
 
+class _Written(NamedTuple):
+    """What is written before a colon: the name in it, whether it is plausible, or plainly the start of a sentence."""
+
+    name: str
+    plausible: bool
+    sentence: bool
+
+
 @lru_cache(maxsize=_CACHED)
+def _written(before: str) -> _Written:
+    name = _MANNER.sub("", _MARK.sub("", before)).strip()
+    bracketed = _IN_BRACKETS.fullmatch(name)
+    name = bracketed[1].strip() if bracketed else name
+    return _Written(name, len(before) <= _LONGEST_NAME and _plausible(name), _is_sentence(name))
+
+
 def _plausible(name: str) -> bool:
     words = name.split()
     if len(words) > _MOST_WORDS or _FORBIDDEN.search(name):
@@ -254,14 +265,12 @@ def _could_be_odd(name: str, rest: str) -> bool:
     return sum(character.isdigit() for character in name) >= 5 or (name.isdigit() and not rest[:1].isdigit())
 
 
-def _is_sentence(name: str, rest: str) -> bool:
+def _is_sentence(name: str) -> bool:
     words = [word.strip("\"'“”‘’«»,.") for word in name.split()]
     lower = [word for word in words if word[:1].islower()]
     if len(words) > 1 and lower and not _SENTENCE_WORDS.isdisjoint([words[0].casefold(), *lower]):
         return True
-    if _I_SAY.fullmatch(name):
-        return True
-    return bool(_HE_SAID.fullmatch(name) and rest.startswith(_OPENING_QUOTES))
+    return _I_SAY.fullmatch(name) is not None
 
 
 def _is_name(prefix: _Prefix, counts: Counter[str], share: float, numbered: bool) -> bool:
