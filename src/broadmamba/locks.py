@@ -59,7 +59,7 @@ def exclusive(folder: Path | str, doing: str, wait: float = 0.2) -> Iterator[Non
     except Timeout:
         raise InputError(f"{folder}: another process {doing} at the moment; try again when it has ended") from None
     except OSError as error:
-        raise InputError(f"{folder}: cannot be locked and written ({error.strerror or error})") from None
+        raise InputError(f"{folder}: cannot be written ({error.strerror or error})") from None
     try:
         yield
     finally:

@@ -192,6 +192,23 @@ def test_a_second_process_is_refused_and_the_first_loses_nothing(predict: Predic
         assert not work.exists()
 
 
+def test_what_another_process_wrote_a_moment_ago_is_not_replaced(predict: Predict, talk: Path, tmp_path: Path) -> None:
+    held, out = threading.Event(), tmp_path / "out.csv"
+
+    def write_first() -> None:
+        with exclusive(tmp_path / ".out.csv.unfinished", "writes"):
+            held.set()
+            time.sleep(0.1)  # less than the second one waits
+            write(out, "another talk\n")
+
+    first = threading.Thread(target=write_first)
+    first.start()
+    assert held.wait(20)
+    assert predict(talk, "--out", out).code == 2
+    first.join()
+    assert out.read_text() == "another talk\n"
+
+
 def test_a_refusal_comes_before_any_work_and_leaves_nothing(
     predict: Predict, talk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -264,7 +264,7 @@ def damage_config(folder: Path) -> None:
     ("damage", "message"),
     [
         (damage_truncate, "expected a whole safetensors file"),
-        (damage_drop_a_layer, r"the weights lack \d+ tensors of the model, such as 'encoder.layer.2"),
+        (damage_drop_a_layer, r"the weights lack tensors of the model: \d+, such as 'encoder.layer.2"),
         (damage_pickle_only, "expected the weights in model.safetensors"),
         (damage_tokenizer, "cannot be loaded"),
         (damage_config, "cannot be loaded"),

@@ -81,6 +81,13 @@ def test_the_standard_input(tmp_path, name, piped):
     assert ended.stdout.decode().strip() == "['transcript_1', 'transcript_2']", ended.stderr.decode()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no shell that closes it")
+def test_a_standard_input_that_is_closed():
+    code = "from broadmamba.media.transcripts import read_transcript; read_transcript('-')"
+    ended = subprocess.run(["sh", "-c", '"$0" "$@" <&-', sys.executable, "-c", code], capture_output=True, timeout=60)
+    assert ended.stderr.decode().splitlines()[-1] == "broadmamba.errors.InputError: -: the standard input is closed"
+
+
 def test_a_pipe_that_never_ends_is_left_at_the_limit(tmp_path):
     with (
         named_pipe(tmp_path / "endless", *[b"y\n" * 2**20] * 200) as path,

@@ -53,6 +53,12 @@ def test_the_card_of_a_trained_model(seed: Path) -> None:
     assert "## Limits" in card and "RESPONSIBLE_USE.md" in card
 
 
+def test_a_card_shows_what_a_terminal_would_obey() -> None:
+    card = model_card("sdt", LabelSet(["joy", "\x1b[31mred"]), {}, {})
+    assert "\x1b" not in card
+    assert "joy, \\x1b[31mred\n" in card
+
+
 def test_a_model_of_one_modality_has_no_table_of_subsets(tmp_path: Path) -> None:
     train_seeds(make_corpus(81, modalities=("text",)), tiny_config(epochs=1), [0], tmp_path / "runs")
     assert "With some" not in (tmp_path / "runs" / "seed-0" / "model" / "README.md").read_text("utf-8")

@@ -127,13 +127,13 @@ def predict(
         read = [file for file in (source, transcript, weights) if file and not file.is_dir()]
         named = [find_model(model), *(Path(name) for name in (encoder, speech_model) if name)]
         refuse_replacing(files, [*read, *(folder for folder in named if (folder / "config.json").is_file())])
-        if not overwrite:
-            refuse_replacing_others(out, chosen, source)
     load = partial(_load, model, encoder)
     read_conversation = partial(_read, tiers=tiers or (), encoding=encoding)
     setting = Setting(caption_speakers=caption_speakers, excel=excel)
     recording = _is_recording(source, transcript, tiers, encoding)
     with _work_folder(out, folder=chosen is None) as work:
+        if out is not None and not overwrite:  # while it is held, so that what another process just wrote is seen
+            refuse_replacing_others(out, chosen, source)
         if recording:
             from broadmamba.media.recording import Recording
             from broadmamba.media.tracks import SoundChoice

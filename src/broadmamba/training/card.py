@@ -8,6 +8,7 @@ from typing import Any
 from broadmamba.baselines.systems import OURS
 from broadmamba.data.conversation import LabelSet
 from broadmamba.data.spec import FeatureSpec
+from broadmamba.terminal import printable
 
 
 def model_card(
@@ -36,7 +37,7 @@ def model_card(
         "the broadmamba project for uses that are prohibited by law or by decency.",
         "",
     ]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _feature(spec: FeatureSpec) -> str:

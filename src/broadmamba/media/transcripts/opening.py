@@ -28,6 +28,8 @@ def read_content(path: Path) -> bytes:
     """
     try:
         if path == _STANDARD_INPUT:
+            if sys.stdin is None:
+                raise InputError("-: the standard input is closed")
             content = _bounded(path, sys.stdin.buffer)
         else:
             # told before it is opened: opening a device may do something
