@@ -270,3 +270,12 @@ def test_json_beyond_a_limit_is_not_read(tmp_path: Path) -> None:
     assert storage.read_json(tmp_path / "x.json", most=size) == [1, 2]
     with pytest.raises(InputError, match=f"has {size} bytes, expected at most {size - 1}"):
         storage.read_json(tmp_path / "x.json", most=size - 1)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_what_may_never_end_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "device.json").symlink_to("/dev/zero")
+    for name in ("pipe.json", "device.json"):
+        with pytest.raises(InputError, match=f"{name}: expected a file, found a pipe or a device"):
+            storage.read_json(tmp_path / name)

@@ -249,10 +249,12 @@ def read_bytes(path: Path | str) -> bytes:
     """Read a non-empty file whole.
 
     Raises:
-        InputError: the file is missing, a folder, unreadable or empty.
+        InputError: the file is missing, a folder, unreadable or empty, or a pipe or device, which may never end.
     """
     path = Path(path)
     try:
+        if not (path.is_file() or path.is_dir()) and path.exists():
+            raise InputError(f"{path}: expected a file, found a pipe or a device")
         content = path.read_bytes()
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file") from None

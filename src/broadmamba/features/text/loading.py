@@ -67,11 +67,11 @@ def load_encoder(folder: EncoderFolder, trusted: bool) -> tuple[Any, Any]:
             raise InputError(f"{folder.path}: cannot be loaded as a text encoder ({reason})") from None
     missing = sorted(key for key in report["missing_keys"] if not key.startswith(_NOT_READ))
     if missing:
-        raise InputError(f"{folder.path}: the weights lack tensors of the model: {len(missing)}, such as {missing[0]!r}")
-    if other := sorted(str(key) for key, *_ in report["mismatched_keys"]):
         raise InputError(
-            f"{folder.path}: tensors of another size than the model's: {len(other)}, such as {other[0]!r}"
+            f"{folder.path}: the weights lack tensors of the model: {len(missing)}, such as {missing[0]!r}"
         )
+    if other := sorted(str(key) for key, *_ in report["mismatched_keys"]):
+        raise InputError(f"{folder.path}: tensors of another size than the model's: {len(other)}, such as {other[0]!r}")
     if model.config.is_encoder_decoder:
         raise InputError(f"{folder.path}: expected an encoder, found an encoder-decoder ({type(model).__name__})")
     model = model.float().eval()
