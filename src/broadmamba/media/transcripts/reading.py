@@ -17,7 +17,7 @@ from broadmamba.media.transcripts.labels import htk_rows, is_htk, is_labels, lab
 from broadmamba.media.transcripts.nist import ctm_rows, is_ctm, is_rttm, is_stm, rttm_rows, rttm_turns, stm_rows
 from broadmamba.media.transcripts.opening import is_stream
 from broadmamba.media.transcripts.plain import plain_rows
-from broadmamba.media.transcripts.rows import Row, Source, build_conversation
+from broadmamba.media.transcripts.rows import Row, Source, build_conversation, either
 from broadmamba.media.transcripts.speech_json import is_json, json_rows
 from broadmamba.media.transcripts.tables import csv_rows, is_csv, jsonl_rows
 from broadmamba.media.transcripts.textgrid import is_textgrid, textgrid_rows
@@ -109,7 +109,7 @@ def read_transcript(
     if speakers is None and found.rows is ctm_rows and path.with_suffix(".rttm").is_file():
         speakers = path.with_suffix(".rttm")
     if tiers and not found.tiers:
-        expected = _either(known.name for known in _FORMATS if known.tiers)
+        expected = either(known.name for known in _FORMATS if known.tiers)
         raise InputError(f"{path}: expected {expected}, since tiers of it were named, found {found.name}")
     turns = read_turns(speakers, encoding=encoding) if speakers is not None else ()
     source = Source(path, source.text, turns, tuple(tiers))
@@ -157,9 +157,4 @@ def _refuse_markup(source: Source, named: _Format | None) -> None:
 
 
 def _unknown(source: Source, found: str) -> InputError:
-    return InputError(f"{source.path}: expected a transcript as {_either(f.name for f in _FORMATS)}, found {found}")
-
-
-def _either(names: Iterable[str]) -> str:
-    *others, last = names
-    return f"{', '.join(others)} or {last}"
+    return InputError(f"{source.path}: expected a transcript as {either(f.name for f in _FORMATS)}, found {found}")

@@ -187,6 +187,12 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join([" ".join(name[:30].split()) for name in first[:12]] + ["…"] * (len(first) > 12))
 
 
+def either(names: Iterable[str]) -> str:
+    """Two names or more, of which one is expected, for a message."""
+    *others, last = names
+    return f"{', '.join(others)} or {last}"
+
+
 def of_one_recording(source: Source, parts: Sequence[_Part], name: Callable[[_Part], str]) -> Sequence[_Part]:
     """The parts of one recording: all, or of several recordings in one file, those of the one named like the file.
 

@@ -29,6 +29,7 @@ from broadmamba.media.transcripts.rows import (
     check_name,
     check_seconds,
     check_string,
+    either,
     end_after,
     listed,
     parse_time,
@@ -115,7 +116,7 @@ def csv_rows(source: Source) -> Iterator[Row]:
     columns = find_columns(tuple(header.cells))
     if "text" not in columns:
         raise InputError(
-            f"{source.where(header.number)}: expected a header with a column {_either('text')}, "
+            f"{source.where(header.number)}: expected a header with a column {either(FIELD_NAMES['text'])}, "
             f"found {listed(header.cells)}"
         )
     return _rows(source, _records(source, header.cells, lines, columns))
@@ -159,17 +160,12 @@ def _objects(source: Source) -> Iterator[_Record]:
             raise InputError(f"{where}: expected an utterance, found a recording with segments of its own")
         if "text" not in columns:
             found = listed(values) or "no key"
-            raise InputError(f"{where}: expected a key {_either('text')}, found {found}")
+            raise InputError(f"{where}: expected a key {either(FIELD_NAMES['text'])}, found {found}")
         yield _Record(line, values, columns)
 
 
 def _holds_objects(value: object) -> bool:
     return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
-
-
-def _either(field: str) -> str:
-    *others, last = FIELD_NAMES[field]
-    return f"{', '.join(others)} or {last}"
 
 
 def _rows(source: Source, records: Iterator[_Record]) -> Iterator[Row]:
