@@ -27,7 +27,12 @@ INTERRUPTED = 130
 
 _NO_MEMORY = "can't allocate memory"  # how torch says it
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",  # fills paragraphs, whose lines are those of the source otherwise
+)
 for command in (predict, convert, extract, finetune_text, train, evaluate, compare, reproduce, fetch):
     app.command(command.__name__.replace("_", "-"))(command)
 
