@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from broadmamba.baselines.systems import OURS, SYSTEMS, build
+from broadmamba.baselines.systems import OURS, SYSTEMS, make, system
 from broadmamba.errors import InputError
 from broadmamba.testing import check_model
 from broadmamba.training.checkpoint import Checkpoint
@@ -26,7 +26,8 @@ FEATURE_SYSTEMS = [name for name, kind in SYSTEMS.items() if not kind.model.read
 @pytest.mark.parametrize("name", FEATURE_SYSTEMS)
 def test_a_system_has_the_properties_of_every_model(name: str, widths: dict[str, int]) -> None:
     torch.manual_seed(0)
-    check_model(build(name, {**SMALL.get(name, {"hidden": 12}), "widths": widths, "classes": 4}))
+    settings = {**SMALL.get(name, {"hidden": 12}), "widths": widths, "classes": 4}
+    check_model(make(name, SYSTEMS[name].config.from_dict(settings)))
 
 
 @pytest.mark.parametrize("name", FEATURE_SYSTEMS)
@@ -54,7 +55,7 @@ def test_a_system_learns_and_its_folder_gives_it_back(name: str, tmp_path: Path)
 
 def test_an_unknown_system_is_refused_with_those_there_are() -> None:
     with pytest.raises(InputError, match=r"unknown value 'bc-lstn'; known are broadmamba, .*did you mean bc-lstm"):
-        build("bc-lstn", {})
+        system("bc-lstn")
     with pytest.raises(InputError, match="unknown setting 'd_model'"):
         TrainingConfig.from_dict({"system": "bc-lstm", "model": {"d_model": 4}})
     with pytest.raises(InputError, match="refit: is for broadmamba alone"):

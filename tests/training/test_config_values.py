@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broadmamba.baselines.systems import build
+from broadmamba.baselines.systems import SYSTEMS, make
 from broadmamba.errors import InputError
 from broadmamba.training.config import TrainingConfig
 
@@ -85,8 +85,10 @@ def test_settings_without_end_are_refused_with_their_limit(system: str, settings
 
 @pytest.mark.parametrize("settings", [{"n": 8000, "d_z": 8000}, {"d_model": 8192, "d_h": 8192, "m": 8192}])
 def test_a_model_of_more_than_two_gigabytes_is_not_made(settings: dict[str, int]) -> None:
+    small = {"widths": {"text": 8}, "classes": 3}
+    config = SYSTEMS["broadmamba"].config.from_dict
     started = time.process_time()
     with pytest.raises(InputError, match=r"more than 536870912 numbers|not enough memory"):
-        build("broadmamba", {"widths": {"text": 8}, "classes": 3, **settings})
+        make("broadmamba", config({**small, **settings}))
     assert time.process_time() - started < 2
-    build("broadmamba", {"widths": {"text": 8}, "classes": 3})  # the count is for one model alone
+    make("broadmamba", config(small))  # the count is for one model alone

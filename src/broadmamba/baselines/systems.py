@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from broadmamba.baselines.a_dmn import ADmn, ADmnConfig
 from broadmamba.baselines.adagin import AdaGin, AdaGinConfig
@@ -75,8 +74,8 @@ def make(name: str, config: ModelConfig, numbers: int = MOST_NUMBERS, tensors: i
     Args:
         name: of the system.
         config: of its kind.
-        numbers: that all its parameters may have together; a larger one is refused before it takes memory.
-        tensors: that they may be.
+        numbers: at most in all its parameters together; a larger model is refused before it takes memory.
+        tensors: at most among its parameters.
 
     Raises:
         InputError: the name is unknown, or the model too large.
@@ -86,16 +85,3 @@ def make(name: str, config: ModelConfig, numbers: int = MOST_NUMBERS, tensors: i
         return kind(config)
     with bounded(numbers, tensors):
         return kind(config)
-
-
-def build(name: str, settings: Mapping[str, Any]) -> EmotionModel:
-    """An untrained model of a system.
-
-    Args:
-        name: of the system.
-        settings: of its config, as `to_dict` gives them.
-
-    Raises:
-        InputError: the name or a setting is unknown or not allowed.
-    """
-    return make(name, system(name).config.from_dict(settings))

@@ -91,7 +91,8 @@ def choose_format(wanted: str | None, out: Path | None) -> str | None:
         if out is None:
             return "table"
         suffix = out.suffix.removeprefix(".").lower()
-        return None if not suffix or _is_folder(out) else _known("table" if suffix == "txt" else suffix)
+        folder = os.path.isdir(out)  # noqa: PTH112 - pathlib's raises for a long name, which is told where it is written
+        return None if folder or not suffix else _known("table" if suffix == "txt" else suffix)
     return _known(wanted.lower())
 
 
@@ -198,12 +199,6 @@ def _was_made_from(source: Path, file: Path, format: str) -> bool:
 
 def _quoted(source: str) -> str:
     return quote(os.fsencode(source)).replace("--", "-%2D")  # two would end a comment
-
-
-def _is_folder(path: Path) -> bool:
-    with suppress(OSError):  # a name that is too long, which is told where it is written
-        return path.is_dir()
-    return False
 
 
 def _known(format: str) -> str:
