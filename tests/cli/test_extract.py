@@ -42,7 +42,7 @@ def run(*arguments: object) -> str:
 def test_the_default_encoder_is_written_with_its_spec(corpus: Path) -> None:
     told = run(corpus, "--text", "minilm", "--threads", 1)
     assert told.splitlines() == [
-        f"{corpus}: added minilm (384 wide version 0.1.0 SHA-256 53aa51172d14…) for 4 utterances"
+        f"{corpus}: added minilm (384 wide, version 0.1.0, SHA-256 53aa51172d14…) for 4 utterances"
     ]
     (spec,) = json.loads((corpus / "corpus.json").read_text())["features"]
     assert (spec["name"], spec["modality"], spec["pooling"]) == ("minilm", "text", "mean")
@@ -74,7 +74,7 @@ def test_wrong_input_gets_one_sentence(corpus: Path, tmp_path: Path) -> None:
         ([tmp_path], "without corpus.json"),
         ([corpus, "--text", "minilmm"], "did you mean minilm"),
         ([corpus, "--pooling", "men"], "unknown pooling"),
-        ([corpus, "--name", "../outside"], "no feature name"),
+        ([corpus, "--name", "../outside"], "a feature's name has only letters"),
         ([corpus, "--pooling", "max", "--name", "minilm"], "pooled by mean, expected .* pooled by max"),
     ):
         with pytest.raises(InputError, match=message):
@@ -100,7 +100,7 @@ def test_audio_features_of_clips(corpus: Path, tmp_path: Path) -> None:
     media = clips(tmp_path / "media")
     told = run(corpus, "--audio", "logmel", "--media", media, "--workers", 1)
     assert told.splitlines() == [
-        f"{corpus}: added logmel (120 wide version 1) for 2 utterances",
+        f"{corpus}: added logmel (120 wide, version 1) for 2 utterances",
         "utterances in which nothing is to be heard: 1",
         f"utterances that failed: 1, listed in {corpus}/reports/logmel.csv",
         "  1 × no clip was found: u3",
@@ -109,7 +109,7 @@ def test_audio_features_of_clips(corpus: Path, tmp_path: Path) -> None:
     assert feature.missing().tolist() == [False, True, False, True]
     assert list(Corpus.open(corpus).features) == ["logmel"]  # no text feature unless asked for
     told = run(corpus, "--audio", "logmel", "--text", "minilm", "--media", media)
-    assert "logmel (120 wide version 1) already; nothing to do" in told
+    assert "logmel (120 wide, version 1) already; nothing to do" in told
     assert set(Corpus.open(corpus).features) == {"logmel", "minilm"}
 
 
@@ -125,7 +125,7 @@ def test_wrong_media_gets_one_sentence(corpus: Path, tmp_path: Path) -> None:
         (["--audio", "prosody"], "--audio needs --media"),
         (["--video", "expression"], "--video needs --media"),
         (["--audio", "prosodi", "--media", tmp_path], "did you mean prosody"),
-        (["--audio", "logmel", "--media", tmp_path / "absent"], "expected a folder of recordings"),
+        (["--audio", "logmel", "--media", tmp_path / "absent"], "there is no such folder of recordings"),
         (["--audio", "logmel", "--media", tmp_path], "expected names such as u0, c"),
         (["--video", "expresion", "--media", tmp_path], "unknown video feature"),
         (["--weights", tmp_path], "--weights is for --video"),

@@ -156,7 +156,7 @@ def test_folders_without_a_clip(tmp_path: Path) -> None:
         InputError, match=r"none of its 2 sound or video files belongs .* such as train_dia0_utt0, dia0_utt0"
     ):
         find_clips(MELD, tmp_path, "audio")
-    with pytest.raises(InputError, match=r"expected a folder of recordings, found nothing"):
+    with pytest.raises(InputError, match=r"there is no such folder of recordings"):
         find_clips(MELD, tmp_path / "absent", "audio")
     with pytest.raises(InputError, match=r"expected a folder of recordings, found a file"):
         find_clips(MELD, tmp_path / "other.mp4", "audio")

@@ -85,7 +85,7 @@ def test_another_feature_of_the_name_is_refused(tmp_path: Path, encoder: TextEnc
         message = str(caught.value)
         assert encoder.spec.sha256[:12] in message
         assert other.spec.sha256[:12] in message
-        assert f"pooled by mean, expected bert (12 wide SHA-256 {other.spec.sha256[:12]}…)" in message
+        assert f"pooled by mean, expected bert (12 wide, SHA-256 {other.spec.sha256[:12]}…)" in message
         assert f"pooled by {other.spec.pooling};" in message
 
 

@@ -317,7 +317,7 @@ def test_the_encoder_of_a_spec(minilm: TextEncoder, bert: TextEncoder, tiny_enco
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "a b"])
 def test_a_name_must_be_one_of_a_file(name: str, minilm: TextEncoder) -> None:
-    with pytest.raises(InputError, match="no feature name"):
+    with pytest.raises(InputError, match="a feature's name has only letters"):
         minilm.named(name)
 
 

@@ -201,10 +201,10 @@ def test_name_without_a_network(
     no_network: list[object], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(InputError, match=r"tiny\.en: cannot be loaded"):
+    with pytest.raises(InputError, match=r"tiny\.en. is no folder here and could not be downloaded"):
         SpeechRecognizer.load("tiny.en")
     assert [record.getMessage() for record in caplog.records if record.name.startswith("broadmamba")] == [
-        "the speech model tiny.en is not in the cache: it is downloaded from Hugging Face"
+        "the speech model tiny.en is not in the cache: downloading it from Hugging Face"
     ]
 
 

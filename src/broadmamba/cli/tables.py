@@ -85,14 +85,14 @@ def report_tables(report: Mapping[str, Any]) -> list[Table]:
     figures.add_column("")
     figures.add_column("all", justify="right")
     if rest:
-        figures.add_column(f"{rest['utterances']} with a text not in train", justify="right")
+        figures.add_column(f"{rest['utterances']} whose text is not in train", justify="right")
     columns = [report, rest] if rest else [report]
     for key, title in _FIGURES.items():
         figures.add_row(title, *(f"{100 * column[key]:.1f}" for column in columns))
-    figures.add_row(_BEFORE, f"{100 * report['ece_before_calibration']:.1f}")
+    figures.add_row(_BEFORE, f"{100 * report['ece_before_calibration']:.1f}", *(["–"] if rest else []))
     figures.add_section()
-    for name in report["f1"]:
-        figures.add_row(f"F1 {name}", *(f"{100 * column['f1'][name]:.1f}" for column in columns))
+    for number, name in enumerate(report["f1"]):
+        figures.add_row(f"F1 {name}", *(_f1_of(column, number, name) for column in columns))
     confusion = Table(title="Confusion: rows are the labels, columns the predictions")
     confusion.add_column("")
     for name in report["f1"]:
@@ -100,6 +100,11 @@ def report_tables(report: Mapping[str, Any]) -> list[Table]:
     for name, row in zip(report["f1"], report["confusion"], strict=True):
         confusion.add_row(name, *map(str, row))
     return [figures, confusion]
+
+
+def _f1_of(report: Mapping[str, Any], number: int, name: str) -> str:
+    """The F1 of a label; none where no utterance has it."""
+    return f"{100 * report['f1'][name]:.1f}" if any(report["confusion"][number]) else "–"
 
 
 def comparison_table(result: Mapping[str, Any]) -> Table:

@@ -92,16 +92,9 @@ class FeatureSpec:
 
     def describe(self) -> str:
         """Name, width and version in a few words, for messages."""
-        return (
-            " ".join(
-                filter(
-                    None,
-                    [
-                        f"{self.name} ({self.width} wide",
-                        f"version {self.version}" if self.version else "",
-                        f"SHA-256 {self.sha256[:12]}…" if self.sha256 else "",
-                    ],
-                )
-            )
-            + ")"
-        )
+        parts = [
+            f"{self.width} wide",
+            f"version {self.version}" if self.version else "",
+            f"SHA-256 {self.sha256[:12]}…" if self.sha256 else "",
+        ]
+        return f"{self.name} ({', '.join(filter(None, parts))})"

@@ -58,7 +58,11 @@ def find_clips(corpus: Corpus, media: Path, modality: str) -> list[Clip | str]:
             is the clip of an utterance.
     """
     if not media.is_dir():
-        raise InputError(f"{media}: expected a folder of recordings, found {'a file' if media.exists() else 'nothing'}")
+        raise InputError(
+            f"{media}: expected a folder of recordings, found a file"
+            if media.exists()
+            else f"{media}: there is no such folder of recordings"
+        )
     folder = _MediaFolder(corpus, media, modality)
     clips = [folder.clip(conversation, u) for conversation in corpus.conversations for u in conversation]
     if all(clip == NO_CLIP for clip in clips):

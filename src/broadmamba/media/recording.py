@@ -73,7 +73,8 @@ class Recording:
         self._sound: Sound | None = None
         channels = probes["audio"].channels
         if self.has_audio and isinstance(choice.channels, int) and choice.channels > channels:
-            raise InputError(f"{self.path}: its sound has {channels} channels, there is no channel {choice.channels}")
+            number = f"{channels} channel{'' if channels == 1 else 's'}"
+            raise InputError(f"{self.path}: its sound has {number}, there is no channel {choice.channels}")
         if self.has_audio and channels == 1:
             self._choice = replace(self._choice, channels="mix")
 

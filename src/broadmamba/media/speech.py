@@ -141,11 +141,16 @@ class SpeechRecognizer:
         reason = ""
         for attempt in attempts:
             if not attempt["local_files_only"]:
-                _log.warning("the speech model %s is not in the cache: it is downloaded from Hugging Face", model)
+                _log.warning("the speech model %s is not in the cache: downloading it from Hugging Face", model)
             try:
                 return cls(model, WhisperModel(model, **options, **attempt))
             except Exception as error:  # of CTranslate2, the tokenizer, the hub or its HTTP library
                 reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if len(attempts) > 1:
+            raise InputError(
+                f"the speech model {model!r} is no folder here and could not be downloaded ({reason}); give "
+                "the folder of a Whisper model in CTranslate2's format, or a transcript"
+            )
         raise InputError(f"{model}: cannot be loaded as a Whisper model in CTranslate2's format ({reason})")
 
     def blocks(

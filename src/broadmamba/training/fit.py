@@ -137,7 +137,10 @@ def choose_features(split: Split, config: TrainingConfig) -> dict[str, tuple[Fea
     for modality, wanted in names.items():
         for name in wanted:
             if name not in split.features:
-                raise InputError(f"the corpus has no feature {name!r}; it has {', '.join(split.features) or 'none'}")
+                raise InputError(
+                    f"the corpus has no feature {name!r}; it has {', '.join(split.features) or 'none'} "
+                    f"(features are made by: broadmamba extract CORPUS --{modality} …)"
+                )
             if split.features[name].spec.modality != modality:
                 raise InputError(f"feature {name!r} is {split.features[name].spec.modality}, not {modality}")
     return {m: tuple(split.features[name].spec for name in names[m]) for m in MODALITIES if names.get(m)}

@@ -76,7 +76,9 @@ def open_pickle(path: Path, limits: Limits | None = None) -> list[Part]:
         InputError: the file is missing, damaged, refers to anything but plain data, or exceeds the limits.
     """
     if not path.is_file():
-        raise InputError(f"{path}: there is no such file")
+        raise InputError(
+            f"{path}: expected a pickle file, found a folder" if path.is_dir() else f"{path}: there is no such file"
+        )
     size = path.stat().st_size
     if not size:
         raise InputError(f"{path}: the file is empty")

@@ -41,7 +41,9 @@ function describe(utterance) {
 function showSummary() {
   at("title").textContent = data.conversation;
   at("notice").textContent = data.notice;
-  const facts = data.timed ? [["Duration", clock(greatest(utterances, (u) => u.end))], ...data.facts] : data.facts;
+  const length = data.duration === null
+    ? ["Speech until", clock(greatest(utterances, (u) => u.end))] : ["Duration", clock(data.duration)];
+  const facts = data.timed ? [length, ...data.facts] : data.facts;
   for (const [term, value] of facts) {
     const pair = make("div");
     pair.append(make("dt", "", term), make("dd", "", value, { dir: "auto" }));

@@ -64,6 +64,7 @@ def page_data(prediction: ConversationPrediction, media: str | None) -> dict[str
     return {
         "conversation": prediction.conversation,
         "model": prediction.model,
+        "duration": prediction.duration,
         "notice": NOTICE,
         "media": None if media is None else _media(media),
         "timed": placed < len(prediction),
