@@ -78,8 +78,6 @@ def extract(
     from broadmamba.storage import refuse_replacing
 
     opened = Corpus.open(corpus)  # before the slow imports, so that a wrong folder is told at once
-    encoder = text if text and (Path(text) / "config.json").is_file() else None
-    refuse_replacing([corpus / "features" / f"{video}.safetensors", corpus / "features"], [weights, encoder])
     if weights and not video:
         raise InputError("--weights is for --video; say which video feature they are of")
     if media and not (audio or video):
@@ -88,6 +86,8 @@ def extract(
         raise InputError(f"--{'audio' if audio else 'video'} needs --media: the folder with the corpus' recordings")
     if (audio_track or channels) and not audio:
         raise InputError(f"--{'audio-track' if audio_track else 'channels'} is for --audio; say which audio feature")
+    encoder = text if text and (Path(text) / "config.json").is_file() else None
+    refuse_replacing([corpus / "features" / f"{video}.safetensors", corpus / "features"], [weights, encoder])
     if retry and not (audio or video):
         raise InputError("--retry is for --audio and --video; say which feature shall be tried again")
     sound = SoundChoice.parse(audio_track, channels)
