@@ -418,6 +418,19 @@ def test_ctrl_c_is_one_line(talk: Path, text_model: tuple[Path, Path], tmp_path:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs POSIX signals")
+def test_a_second_ctrl_c_ends_at_once_without_a_traceback() -> None:
+    code = (
+        "import atexit, time\nfrom broadmamba.cli import main\natexit.register(time.sleep, 60)\n"
+        "def app(): raise KeyboardInterrupt\nmain.app = app\nmain.run()"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code], env=environment(), stderr=subprocess.PIPE, text=True)
+    assert child.stderr is not None and child.stderr.readline() == "broadmamba: interrupted\n"
+    child.send_signal(signal.SIGINT)
+    assert child.communicate(timeout=30)[1] == ""
+    assert child.returncode == -signal.SIGINT
+
+
 @pytest.mark.parametrize("error", ["MemoryError('Unable to allocate 9 TiB')", 'RuntimeError("can\'t allocate memory")'])
 def test_too_little_memory_is_a_sentence_and_a_bug_has_its_traceback(error: str) -> None:
     code = f"from broadmamba.cli import main\ndef app(): raise {error}\nmain.app = app\nmain.run()"

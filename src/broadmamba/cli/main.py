@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from typing import Annotated
 
@@ -74,8 +75,10 @@ def run() -> None:
     logging.getLogger("broadmamba").addHandler(notices)
     try:
         code = _run()
-        if code == INTERRUPTED and not notices.told_of_stop:  # long work tells what it keeps
-            say("broadmamba: interrupted")
+        if code == INTERRUPTED:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends what is left at once, and says nothing
+            if not notices.told_of_stop:  # long work tells what it keeps
+                say("broadmamba: interrupted")
     finally:
         logging.getLogger("broadmamba").removeHandler(notices)
         finish_streams()
