@@ -19,6 +19,8 @@ SWITCHES = {
     "HF_XET_TELEMETRY_ENABLED": "0",
     # transformers asks a service of the hub to convert weights that are no safetensors.
     "DISABLE_SAFETENSORS_CONVERSION": "1",
+    # Ray, for whoever runs us on its workers, reports on its clusters.
+    "RAY_USAGE_STATS_ENABLED": "0",
     # Programs that `fetch` calls look for newer versions of themselves.
     "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     "npm_config_update_notifier": "false",
