@@ -6,6 +6,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from torch.nn import functional as F
 
 from broadmamba.baselines.compm import CoMpm
 from broadmamba.baselines.emoberta import EmoBerta
-from broadmamba.baselines.systems import SYSTEMS, build
+from broadmamba.baselines.systems import SYSTEMS, make
 from broadmamba.baselines.token_encoder import TokenSystem
 from broadmamba.baselines.token_passages import Passages
 from broadmamba.data.batching import Batch
@@ -31,6 +32,11 @@ from corpora import make_corpus, make_text_corpus
 
 TOKEN_SYSTEMS = [name for name, kind in SYSTEMS.items() if kind.model.reads_tokens]
 KINDS = ["bert", "roberta", "mpnet"]
+
+
+def build(name: str, settings: dict[str, Any]) -> Any:
+    """An untrained model of a system with these settings."""
+    return make(name, SYSTEMS[name].config.from_dict(settings))
 
 
 @pytest.fixture(scope="module")

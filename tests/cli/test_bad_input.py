@@ -187,7 +187,7 @@ CORPORA: dict[str, tuple[Callable[[Path], object], str]] = {
     "unknown split member": (manifest(lambda m: m["splits"]["dev"].append("nobody")), "no conversation 'nobody'"),
     "in two splits": (manifest(lambda m: m["splits"]["dev"].append("test-0")), "is in split 'dev' and again in 'test'"),
     "one label": (manifest(lambda m: m.update(labels=["calm"])), "at least two labels"),
-    "feature outside": (manifest(lambda m: m["features"][0].update(name="../../x")), "x.safetensors"),
+    "feature outside": (manifest(lambda m: m["features"][0].update(name="../../x")), "feature '../../x'"),
 }
 
 
@@ -205,7 +205,9 @@ def test_a_corpus_that_cannot_be_trained_on(refuse: Callable[..., str], corpus: 
     out = tmp_path / "runs"
     whole = (corpus / "corpus.json").read_text()
     jsonl(lambda rows: [row.pop("label") for row in rows if row["conversation"].startswith("dev")])(corpus)
-    assert "labelled utterances in both train and dev" in refuse("train", corpus, "--out", out)
+    assert "training needs labels in train and dev, dev of corpus 'synthetic' has none" in refuse(
+        "train", corpus, "--out", out
+    )
     manifest(lambda m: m["splits"].pop("dev"))(corpus)
     assert "unknown split 'dev'; known are train, test" in refuse("train", corpus, "--out", out)
     (corpus / "corpus.json").write_text(whole)

@@ -103,7 +103,7 @@ def test_an_existing_folder_is_refused_and_kept(table: Path, tmp_path: Path) -> 
         (("--modality", "x=audio"), "no feature 'x'"),
         (("--format", "csv"), "known are meld, table, pickle"),
         (("--format", "meld"), "sent_emo.csv"),
-        (("--format", "pickle"), "no such file"),
+        (("--format", "pickle"), "expected a pickle file, found a folder"),
     ],
 )
 def test_wrong_options_get_one_sentence_and_write_nothing(

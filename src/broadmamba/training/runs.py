@@ -70,6 +70,7 @@ def train_seeds(
     corpus = corpus.in_memory([spec.name for chosen in specs.values() for spec in chosen])
     experiment = describe(corpus, config)
     for name in ("train", "dev"):
+        corpus.split(name)  # where there is none of that name, it says which there are
         if not corpus.has_labels(name):
             raise InputError(f"training needs labels in train and dev, {name} of corpus {corpus.name!r} has none")
     if not corpus.has_labels("test"):

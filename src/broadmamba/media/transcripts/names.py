@@ -267,7 +267,7 @@ def _could_be_odd(name: str, rest: str) -> bool:
 
 def _is_sentence(name: str) -> bool:
     words = [word.strip("\"'“”‘’«»,.") for word in name.split()]
-    lower = [word for word in words if word[:1].islower()]
+    lower = [word for word in words if word[:1].islower() and word not in _PARTICLES]  # Ann and Ben are two
     if len(words) > 1 and lower and not _SENTENCE_WORDS.isdisjoint([words[0].casefold(), *lower]):
         return True
     return _I_SAY.fullmatch(name) is not None
