@@ -65,6 +65,7 @@ def test_the_spread_is_of_the_sample() -> None:
     [
         (lambda run: run["test"].pop("f1"), r"at test\.f1"),
         (lambda run: run["test"]["f1"].pop("glad"), r"at test\.f1\.glad"),
+        (lambda run: run["test"].update(without_repeats={"f1": {}}), r"at test\.without_repeats"),
         (lambda run: run.update(parameters="many"), "at parameters"),
         (lambda run: run["history"][0].update(watched={}), r"at history\[0\]\.watched\.test_weighted_f1"),
         (lambda run: run["counts"]["right"].pop(), "expected 3 classes and 9 conversations, found others"),
