@@ -227,6 +227,8 @@ def test_nests_are_refused_or_ignored(folder: Path, name: str, depth: int) -> No
     "change",
     [
         {"num_hidden_layers": 10**9},
+        {"num_hidden_layers": 0},
+        {"num_hidden_layers": -(10**30)},
         {"vocab_size": 10**12},
         {"hidden_size": 10**8},
         {"intermediate_size": 10**10},

@@ -220,6 +220,8 @@ class TextEncoder:
             raise InputError(
                 f"the text encoder {self.spec.name} cannot read {ids.shape[1]} tokens at once ({reason})"
             ) from None
+        if len(states) < 2:  # the embeddings and a layer
+            raise InputError(f"the text encoder {self.spec.name} has no layers")
         pool = POOLINGS[self.spec.pooling]
         if all(owners[-1] == 0 for _, owners in tokens):  # one turn each, nearly always: all at once
             return list(_whole_or_missing(pool(states, mask)).unsqueeze(1))
