@@ -120,6 +120,17 @@ def test_the_licence_is_told_at_use(corpus: Path, tmp_path: Path) -> None:
     assert Corpus.open(corpus).features["prosody"].spec.gaps
 
 
+def test_what_was_left_by_a_kill_after_the_last_row_is_removed(corpus: Path, tmp_path: Path) -> None:
+    media = clips(tmp_path / "media")
+    run(corpus, "--audio", "logmel", "--media", media)
+    whole = sorted(corpus.rglob("*"))
+    (corpus / ".extract" / "logmel" / "0123").mkdir(parents=True)
+    for left in (".lock", ".extract/logmel/.lock", ".extract/logmel/0123/part.safetensors"):
+        (corpus / left).touch()
+    assert "nothing to do" in run(corpus, "--audio", "logmel", "--media", media)
+    assert sorted(corpus.rglob("*")) == whole
+
+
 def test_wrong_media_gets_one_sentence(corpus: Path, tmp_path: Path) -> None:
     for options, words in (
         (["--audio", "prosody"], "--audio needs --media"),

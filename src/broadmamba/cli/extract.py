@@ -167,4 +167,8 @@ def add_text_feature(
 
 
 def _tell_present(corpus: Corpus, spec: FeatureSpec) -> None:
+    from broadmamba.features.parts import forget_extraction
+
+    if corpus.path:
+        forget_extraction(corpus.path, spec.name)
     say(f"{corpus.path} has the feature {spec.describe()} already; nothing to do")

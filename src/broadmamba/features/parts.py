@@ -12,9 +12,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from broadmamba.data.corpus_folder import ADDS
 from broadmamba.data.spec import FeatureSpec
 from broadmamba.errors import InputError
-from broadmamba.locks import exclusive
+from broadmamba.locks import A_MOMENT, exclusive
 from broadmamba.storage import map_arrays, save_arrays
 
 _FOLDER = ".extract"
@@ -23,6 +24,17 @@ _FOLDER = ".extract"
 def clear_parts(folder: Path) -> None:
     """Drop the parts of all features that are kept in a folder."""
     shutil.rmtree(folder / _FOLDER, ignore_errors=True)
+
+
+def forget_extraction(corpus: Path, feature: str) -> None:
+    """Remove what a process left that was killed when its feature stood in the corpus already.
+
+    Raises:
+        InputError: another process is at the corpus or the feature.
+    """
+    if (corpus / _FOLDER / feature).exists() or (corpus / ".lock").exists():
+        with exclusive(corpus, ADDS, A_MOMENT), extracting(corpus, feature):
+            shutil.rmtree(corpus / _FOLDER / feature, ignore_errors=True)
 
 
 @contextmanager
