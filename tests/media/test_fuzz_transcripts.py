@@ -145,9 +145,9 @@ def test_time_grows_no_faster_than_the_file(tmp_path):
     """Quadratic work would take sixteen times as long for four times the file, which shows where it takes 15 ms."""
     paths = []
     for name, start, repeated in REPEATED:
-        for size in (100_000, 400_000):
+        for size in (400_000, 1_600_000):
             paths.append(tmp_path / f"{size}{name}")
             paths[-1].write_bytes(start + repeated * (size // len(repeated)))
     seconds = [spent for spent, _ in read_in_child(paths)]
     for path, small, large in zip(paths[::2], seconds[::2], seconds[1::2], strict=True):
-        assert large < 9 * small + 0.1, (path.name, small, large)
+        assert large < 9 * small + 0.5, (path.name, small, large)
