@@ -64,7 +64,7 @@ def _snapshot(id: str, offline: bool) -> Path:
 def _check_hub(id: str) -> None:
     """One request, since its client tries again for minutes where there is no network."""
     from huggingface_hub import hf_hub_url
-    from huggingface_hub.utils import get_session  # type: ignore[attr-defined]
+    from huggingface_hub.utils import get_session
 
     try:
         get_session().head(hf_hub_url(id, CONFIG), timeout=10)
