@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from broadmamba.errors import InputError
+from broadmamba.memory import enough_memory
 
 LARGEST = 8192
 """Of any size or count among a model's settings."""
@@ -56,24 +57,3 @@ def bounded(numbers: int = MOST_NUMBERS, tensors: int = MOST_TENSORS) -> Iterato
             yield
     finally:
         hook.remove()
-
-
-@contextmanager
-def enough_memory(what: str) -> Iterator[None]:
-    """Say in one sentence that memory is exhausted.
-
-    Args:
-        what: the memory is for.
-
-    Raises:
-        InputError: it is exhausted.
-    """
-    told = f"there is not enough memory for {what}"
-    try:
-        yield
-    except MemoryError:
-        raise InputError(told) from None
-    except RuntimeError as error:
-        if "allocate memory" in str(error) or "size calculation overflowed" in str(error):  # PyTorch has no own error
-            raise InputError(told) from None
-        raise

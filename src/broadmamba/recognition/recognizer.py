@@ -12,7 +12,7 @@ from broadmamba.data.spec import FeatureSpec
 from broadmamba.errors import InputError
 from broadmamba.features.text.encoder import TextEncoder
 from broadmamba.features.text.tuned import is_tuned
-from broadmamba.model.limits import enough_memory
+from broadmamba.memory import enough_memory
 from broadmamba.recognition.prediction import ConversationPrediction, UtterancePrediction
 from broadmamba.recognition.pretrained import DEFAULT, find_model, name_of
 from broadmamba.training.checkpoint import ENCODER, Checkpoint
