@@ -96,6 +96,20 @@ def test_public_names_are_found_when_they_are_used() -> None:
         broadmamba.BroadMabma  # noqa: B018
 
 
+def test_public_names_are_listed_before_they_are_used() -> None:
+    code = "import broadmamba, sys; print(*dir(broadmamba)); assert 'broadmamba.errors' not in sys.modules"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    listed = {name for name in ended.stdout.split() if not name.startswith("__")}
+    assert listed == set(broadmamba.__all__)
+    assert {"Recognizer", "Conversation", "FeatureSpec", "InputError", "read_transcript"} <= listed
+
+
+def test_importing_the_package_takes_next_to_nothing() -> None:
+    code = "import time; begun = time.process_time(); import broadmamba; print(time.process_time() - begun)"
+    run = [subprocess.run([sys.executable, "-c", code], capture_output=True, check=True) for _ in range(3)]
+    assert min(float(ended.stdout) for ended in run) < 0.05, "of computing, the best of three"
+
+
 def test_a_reader_that_stops_early_gets_no_traceback(process: Callable[..., Any]) -> None:
     code = (
         "from broadmamba.cli import main; import typer; main.app = lambda: [typer.echo('x' * 999) for _ in range(999)]"

@@ -22,6 +22,7 @@ from broadmamba.cli.printing import finish_streams, prepare_streams, say, show
 from broadmamba.cli.reproduce import reproduce
 from broadmamba.cli.train import train
 from broadmamba.errors import BroadMambaError
+from broadmamba.extras import missing_extra
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -97,6 +98,12 @@ def _run() -> int:
         return INTERRUPTED
     except BroadMambaError as error:
         say(f"broadmamba: {error}")
+        return 2
+    except ModuleNotFoundError as error:  # of a part that is not installed, else a bug
+        missing = missing_extra("this command", error)
+        if missing is None:
+            raise
+        say(f"broadmamba: {missing}")
         return 2
     except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
         return 1
