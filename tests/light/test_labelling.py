@@ -1,0 +1,95 @@
+"""Labels, and refusals, where there is no torch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+KITCHEN = Path(__file__).resolve().parents[2] / "examples" / "kitchen.vtt"
+FILES = {"predictions.jsonl", "predictions.csv", "captions.vtt", "tiers.eaf", "tiers.TextGrid", "report.html"}
+
+
+def rows(out: Path) -> list[dict[str, object]]:
+    """The rows of a `predictions.jsonl`."""
+    return [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+
+
+def test_a_transcript_is_labelled(command: Command) -> None:
+    ended = command("predict", KITCHEN)
+    assert ended.returncode == 0, ended.stderr
+    assert "Lin, that is wonderful! I am so happy for you!" in ended.stdout and "joy" in ended.stdout
+
+
+def test_a_recording_is_labelled_with_words_voice_and_faces(command: Command, recorded: Path, tmp_path: Path) -> None:
+    ended = command(
+        "predict", recorded / "talk.mp4", "--transcript", recorded / "talk.srt", "--model", recorded / "model",
+        "--out", "out",
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    labelled = rows(tmp_path / "out" / "predictions.jsonl")
+    assert [row["speaker"] for row in labelled] == ["slt", "rms", "awb"]
+    assert all(row["present"] == ["text", "audio", "video"] for row in labelled), labelled
+    assert {file.name for file in (tmp_path / "out").iterdir()} == FILES
+    page = (tmp_path / "out" / "report.html").read_text("utf-8")
+    assert page.startswith("<!doctype html>") and "Content-Security-Policy" in page
+    tiers = ElementTree.parse(tmp_path / "out" / "tiers.eaf").getroot()
+    assert len(list(tiers.iter("ALIGNABLE_ANNOTATION"))) >= 3
+    assert (tmp_path / "out" / "tiers.TextGrid").read_text("utf-8").count("IntervalTier") >= 3
+
+
+def test_words_are_heard_and_voices_told_apart(command: Command, recorded: Path, tmp_path: Path) -> None:
+    ended = command(
+        "predict", recorded / "talk.mp4", "--speech-model", recorded / "whisper", "--out", "heard.jsonl"
+    )  # with the model that comes with the package
+    assert ended.returncode == 0, ended.stderr
+    heard = rows(tmp_path / "heard.jsonl")
+    assert "meeting" in str(heard[0]["text"])
+    assert len({row["speaker"] for row in heard}) == 3
+    assert all(row["present"] == ["text", "audio"] for row in heard)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["absent.vtt"], "absent.vtt"),
+        ([KITCHEN, "--model", "melt"], "did you mean meld?"),
+        ([KITCHEN, "--out", "labels.docx"], "docx"),
+        ([KITCHEN, "--encoding", "martian"], "martian"),
+    ],
+    ids=str,
+)
+def test_what_is_wrong_is_refused(command: Command, arguments: list[object], told: str) -> None:
+    ended = command("predict", *arguments)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert told in ended.stderr and ended.stderr.count("\n") == 1 and "Traceback" not in ended.stderr
+
+
+def test_what_needs_torch_says_so() -> None:
+    code = "import broadmamba\ntry: broadmamba.train_seeds\nexcept broadmamba.MissingExtraError as error: print(error)"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert ended.stdout == "broadmamba.train_seeds needs torch: pip install 'broadmamba[train]'\n"
+
+
+def test_a_script_loads_nothing_of_training(tmp_path: Path) -> None:
+    code = """
+import broadmamba, sys
+recognizer = broadmamba.Recognizer.from_pretrained()
+talk = broadmamba.Conversation("talk", (broadmamba.Utterance("1", "You won! That is amazing!", "Ida"),))
+(item,) = recognizer.predict(talk)
+print(item.label)
+rooms = {name.split(".")[1] for name in sys.modules if name.startswith("broadmamba.")}
+print(rooms & {"model", "training", "baselines", "experiments"})
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 0, ended.stderr
+    label, loaded = ended.stdout.splitlines()
+    assert label in ("joy", "surprise")
+    assert loaded == "set()"
