@@ -2,7 +2,7 @@
 
     python -m venv tools
     tools/bin/pip install torch --index-url https://download.pytorch.org/whl/cpu
-    tools/bin/pip install -e '.[media]' -r benchmarks/tools.txt
+    tools/bin/pip install -e '.[recording]' -r benchmarks/tools.txt
     tools/bin/pip install --no-deps -r benchmarks/tools-alone.txt
     apt-get install ffmpeg flite jq libsox-fmt-all miller mkvtoolnix praat r-base-core sox sqlite3
     tools/bin/python benchmarks/tools.py

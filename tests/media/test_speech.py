@@ -217,9 +217,9 @@ def test_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:
         return real(name, *arguments, **options)
 
     monkeypatch.setattr(builtins, "__import__", refuse)
-    with pytest.raises(MissingExtraError, match=r"broadmamba\[asr\].*, or pass a transcript"):
+    with pytest.raises(MissingExtraError, match=r"broadmamba\[recording\].*, or pass a transcript"):
         SpeechRecognizer.load("tiny.en")
-    with pytest.raises(MissingExtraError, match=r"broadmamba\[asr\]"):
+    with pytest.raises(MissingExtraError, match=r"broadmamba\[recording\]"):
         find_speech(np.zeros(RATE, np.float32))
 
 

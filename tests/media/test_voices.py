@@ -1,9 +1,8 @@
-"""Who spoke when: the encoder held against its own package, the grouping against scikit-learn, and on real speech."""
+"""Who spoke when: the grouping held against scikit-learn, and on real speech."""
 
 from __future__ import annotations
 
 import sys
-import types
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.cluster import AgglomerativeClustering
-from spoken import RATE, converse, make_recording, same_grouping, speak, write_wav
+from spoken import RATE, converse, make_recording, same_grouping, write_wav
 
 from broadmamba.data.conversation import Conversation, Utterance
 from broadmamba.errors import InputError, MissingExtraError
@@ -20,18 +19,13 @@ from broadmamba.media import voices
 from broadmamba.media.recording import Recording
 from broadmamba.media.speech import find_speech
 from broadmamba.media.turns import Turn
-from broadmamba.media.voices import VoiceEncoder, find_turns, group_voices, mel_filters, renumber_voices
+from broadmamba.media.voices import find_turns, group_voices, renumber_voices
 
 PAIR = (
     ("slt", "I really did not expect the meeting to finish this early today."),
     ("kal16", "Well, we had very little to talk about after all."),
     ("slt", "The report is still missing, and nobody knows who has it."),
 )
-
-
-@pytest.fixture(scope="module")
-def encoder() -> VoiceEncoder:
-    return VoiceEncoder()
 
 
 def turns_of(path: Path, samples: NDArray[np.float32], speakers: int | None = None) -> list[Turn]:
@@ -41,41 +35,6 @@ def turns_of(path: Path, samples: NDArray[np.float32], speakers: int | None = No
 
 def speaker_at(turns: list[Turn], time: float) -> str | None:
     return next((turn.speaker for turn in turns if turn.start <= time <= turn.end), None)
-
-
-def test_filters_are_those_of_librosa() -> None:
-    librosa = pytest.importorskip("librosa")
-    wanted = librosa.filters.mel(sr=16000, n_fft=400, n_mels=40)
-    assert np.abs(mel_filters() - wanted).max() < 1e-7
-
-
-def test_windows_are_those_of_resemblyzer(encoder: VoiceEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "webrtcvad", types.ModuleType("webrtcvad"))  # of no use here, and rarely loads
-    try:
-        import resemblyzer
-    except ImportError as error:
-        pytest.skip(f"resemblyzer does not load beside what is installed ({error})")
-    theirs = resemblyzer.VoiceEncoder("cpu", verbose=False)
-    samples = speak("slt", "The report is still missing, and nobody knows who has it.")
-    loud = samples / np.sqrt(np.mean(samples**2)) * 0.1
-    _, wanted, slices = theirs.embed_utterance(loud, return_partials=True, rate=2.5, min_coverage=1)
-    inside = [i for i, piece in enumerate(slices) if piece.stop <= len(loud)]
-    found = encoder.windows(loud)
-    assert len(found) == len(inside) > 2
-    assert np.abs(found - wanted[inside]).max() < 1e-4
-
-    quiet = loud * 0.01
-    normalised = resemblyzer.normalize_volume(quiet, -30, increase_only=True)
-    _, wanted, _ = theirs.embed_utterance(normalised, return_partials=True, rate=2.5, min_coverage=1)
-    assert np.abs(encoder.windows(quiet) - wanted[inside]).max() < 1e-4
-
-
-@pytest.mark.parametrize("samples", [0, 1, 159, 3000, 25599, 25600, 32000])
-def test_any_length_gives_unit_vectors(encoder: VoiceEncoder, samples: int) -> None:
-    noise = np.random.default_rng(0).normal(0, 0.1, samples).astype(np.float32)
-    found = encoder.windows(noise)
-    assert found.shape == (1 + max(0, samples - 25600) // 6400, 256)
-    assert np.allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
 
 
 def vectors(stretches: int, voices_of: int, seed: int) -> NDArray[np.float32]:
@@ -193,15 +152,10 @@ def test_long_speech_is_read_in_parts() -> None:
     assert (turns[0].start, turns[-1].end) == pytest.approx((0, 130), abs=0.01)
 
 
-def test_missing_and_damaged_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(voices.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match=r"broadmamba\[asr\]"):
-        VoiceEncoder()
-    (tmp_path / "pretrained.pt").write_bytes(b"other")
-    found = types.SimpleNamespace(submodule_search_locations=[str(tmp_path)])
-    monkeypatch.setattr(voices.importlib.util, "find_spec", lambda name: found)
-    with pytest.raises(InputError, match="SHA-256"):
-        VoiceEncoder()
+def test_without_the_extra_the_message_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    with pytest.raises(MissingExtraError, match=r"telling voices apart needs SciPy: .*broadmamba\[recording\]"):
+        find_turns(None, [(0.0, 1.0)])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("speakers", [None, 1, 2, 5])

@@ -29,7 +29,7 @@ def embed(job: Job, corpus: Corpus) -> dict[str, Any]:
         from sklearn.manifold import TSNE
         from sklearn.metrics import silhouette_score
     except ImportError:
-        raise InputError("t-SNE needs scikit-learn: pip install 'broadmamba[experiments]'") from None
+        raise InputError("t-SNE needs scikit-learn: pip install 'broadmamba[studies]'") from None
 
     checkpoint = fit(corpus, job.config, seed=job.seed).checkpoint
     prepared = checkpoint.prepare_split(corpus.split("test"))

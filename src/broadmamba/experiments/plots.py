@@ -34,7 +34,7 @@ def figure(path: Path, width: float, height: float, columns: int = 1) -> Iterato
     try:
         import matplotlib
     except ImportError:
-        raise InputError("figures need matplotlib: pip install 'broadmamba[experiments]'") from None
+        raise InputError("figures need matplotlib: pip install 'broadmamba[studies]'") from None
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

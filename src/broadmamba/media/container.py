@@ -254,7 +254,7 @@ def open_source(path: Path, kind: Kind, wanted: int | str | None = None, but: Se
     try:
         import av
     except ImportError:
-        raise MissingExtraError("reading recordings needs PyAV: pip install 'broadmamba[media]'") from None
+        raise MissingExtraError("reading recordings needs PyAV: pip install 'broadmamba[recording]'") from None
     file = _open(path)
     try:
         if not os.fstat(file.fileno()).st_size:

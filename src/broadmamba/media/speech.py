@@ -117,13 +117,13 @@ class SpeechRecognizer:
 
         Raises:
             InputError: there is no such model, it is damaged, or it cannot be downloaded.
-            MissingExtraError: the extra `asr` is not installed.
+            MissingExtraError: the extra `recording` is not installed.
         """
         try:
             from faster_whisper import WhisperModel, available_models
         except ImportError:
             raise MissingExtraError(
-                "a recording without a transcript needs speech-to-text: pip install 'broadmamba[asr]', "
+                "a recording without a transcript needs speech-to-text: pip install 'broadmamba[recording]', "
                 "or pass a transcript"
             ) from None
         options = {"device": "cpu", "compute_type": "int8", "cpu_threads": threads}
@@ -223,12 +223,12 @@ def find_speech(samples: Array) -> list[Span]:
         Starts and ends in seconds, ascending.
 
     Raises:
-        MissingExtraError: the extra `asr` is not installed.
+        MissingExtraError: the extra `recording` is not installed.
     """
     try:
         from faster_whisper.vad import VadOptions, get_speech_timestamps
     except ImportError:
-        raise MissingExtraError("finding speech needs a voice detector: pip install 'broadmamba[asr]'") from None
+        raise MissingExtraError("finding speech needs a voice detector: pip install 'broadmamba[recording]'") from None
     if not len(samples):
         return []
     options = VadOptions(min_silence_duration_ms=round(1000 * _PAUSE), speech_pad_ms=round(1000 * _PADDING))

@@ -116,7 +116,7 @@ def listen(
 ) -> tuple[Conversation, list[Span | None]]:
     """Who says what when: out of the transcript or, where there is none, out of the sound.
 
-    A conversation whose turns have no speakers gets them from the voices, if the extra `asr` is there.
+    A conversation whose turns have no speakers gets them from the voices, if the extra `recording` is there.
 
     Returns:
         The conversation, and where in the recording each utterance is.

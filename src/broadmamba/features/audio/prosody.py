@@ -55,7 +55,9 @@ def prosody_extractor() -> AudioExtractor:
     try:
         import parselmouth
     except ImportError:
-        raise MissingExtraError("the feature prosody needs parselmouth: pip install 'broadmamba[audio]'") from None
+        raise MissingExtraError(
+            "the feature prosody needs Praat (package praat-parselmouth, GPL-3): pip install 'broadmamba[praat]'"
+        ) from None
     spec = FeatureSpec(
         name="prosody",
         modality="audio",

