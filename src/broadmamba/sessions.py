@@ -79,12 +79,17 @@ def _threads() -> int:
     return min(int(chosen), cores) if chosen.isdecimal() and int(chosen) else cores
 
 
-def _providers(device: str) -> list[str]:
+def has_graphics_processor() -> bool:
+    """Whether this ONNX Runtime was built for one."""
     import onnxruntime as ort
 
+    return "CUDAExecutionProvider" in ort.get_available_providers()
+
+
+def _providers(device: str) -> list[str]:
     if device not in DEVICES:
         raise InputError(f"device {device!r}: expected one of {', '.join(DEVICES)}")
-    there = "CUDAExecutionProvider" in ort.get_available_providers()
+    there = has_graphics_processor()
     if device == "cuda" and not there:
         raise InputError("device 'cuda': this ONNX Runtime knows no graphics processor (pip install onnxruntime-gpu)")
     return ["CUDAExecutionProvider", "CPUExecutionProvider"] if there and device != "cpu" else ["CPUExecutionProvider"]

@@ -15,7 +15,10 @@ import pytest
 import broadmamba
 from broadmamba.cli.main import app
 
-COMMANDS = ("predict", "convert", "extract", "finetune-text", "train", "evaluate", "compare", "reproduce", "fetch")
+COMMANDS = (
+    *("predict", "convert", "extract", "finetune-text", "train", "evaluate", "compare", "reproduce", "fetch"),
+    "doctor",
+)
 SLOW = {"torch", "transformers", "safetensors", "numpy", "scipy", "pandas", "sklearn"}
 
 

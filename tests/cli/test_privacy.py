@@ -178,6 +178,7 @@ def test_every_command_on_texts_and_corpora(place: Place) -> None:
     commands = [
         ["predict", "talk.csv"],
         ["predict", "talk.csv", "--out", "labelled"],
+        ["doctor"],
         ["convert", "table", "--out", "converted"],
         ["convert", "labelled.pkl", "--out", "opened"],
         ["extract", "converted", "--text", "encoder"],

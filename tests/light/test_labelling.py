@@ -93,3 +93,13 @@ print(rooms & {"model", "training", "baselines", "experiments"})
     label, loaded = ended.stdout.splitlines()
     assert label in ("joy", "surprise")
     assert loaded == "set()"
+
+
+def test_the_doctor_knows_what_is_not_there(command: Command) -> None:
+    ended = command("doctor", "--json")
+    assert ended.returncode == 0, ended.stderr
+    facts = json.loads(ended.stdout)
+    assert facts["problems"] == []
+    states = {name: extra["state"] for name, extra in facts["extras"].items()}
+    expected = {"recording": "installed", "praat": "installed", "opensmile": "missing", "train": "missing"}
+    assert {name: states[name] for name in expected} == expected

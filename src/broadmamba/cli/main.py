@@ -13,6 +13,7 @@ from broadmamba import __version__
 from broadmamba.caches import gather_caches
 from broadmamba.cli.compare import compare
 from broadmamba.cli.convert import convert
+from broadmamba.cli.doctor import doctor
 from broadmamba.cli.evaluate import evaluate
 from broadmamba.cli.extract import extract
 from broadmamba.cli.fetch import fetch
@@ -35,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",  # fills paragraphs, whose lines are those of the source otherwise
 )
-for command in (predict, convert, extract, finetune_text, train, evaluate, compare, reproduce, fetch):
+for command in (predict, convert, extract, finetune_text, train, evaluate, compare, reproduce, fetch, doctor):
     app.command(command.__name__.replace("_", "-"))(command)
 
 

@@ -17,6 +17,14 @@ DEFAULT = "meld"
 _OF_A_SEED = re.compile(r"seed-\d+")
 
 
+_SHIPPED = Path(str(resources.files("broadmamba"))) / "pretrained"
+
+
+def shipped_models() -> list[str]:
+    """Names of the models that come with the package."""
+    return sorted(folder.name for folder in _SHIPPED.glob("*") if folder.is_dir())
+
+
 def find_model(model: str | Path = DEFAULT) -> Path:
     """The folder of a model.
 
@@ -26,10 +34,9 @@ def find_model(model: str | Path = DEFAULT) -> Path:
     Raises:
         InputError: it is neither.
     """
-    shipped = Path(str(resources.files("broadmamba"))) / "pretrained"
-    known = sorted(folder.name for folder in shipped.glob("*") if folder.is_dir())
+    known = shipped_models()
     if str(model) in known:
-        return shipped / str(model)
+        return _SHIPPED / str(model)
     if not os.path.isdir(model):  # noqa: PTH112 - pathlib's raises an error of its own for a long name
         raise InputError(
             f"{model!s:.200}: expected a model folder or one of {', '.join(known)}, "

@@ -37,6 +37,11 @@ WEIGHTS_SHA256 = "d78732939268f3c049d7a51ae78a8abc9c580de282a1daac5468ce7e637c3f
 """Of the converted weights, as `arrays_sha256` counts it."""
 
 
+def weights_file() -> Path:
+    """Where the weights lie once they were fetched."""
+    return cache_folder() / f"expression-{PACKAGE_VERSION}.safetensors"
+
+
 def fetch_weights(source: Path | None = None) -> Path:
     """Put the weights into the cache: a whole file or none.
 
@@ -53,9 +58,9 @@ def fetch_weights(source: Path | None = None) -> Path:
         with npm_package(PACKAGE) if source is None else nullcontext(source) as package:
             contents = read_package(package, _CHECKSUMS)
         weights = converted(json.loads(contents[_MANIFEST])[0]["weights"], contents[_QUANTISED])
-        save_arrays(_cached(), weights)
+        save_arrays(weights_file(), weights)
         load_weights()
-    return _cached()
+    return weights_file()
 
 
 def load_weights() -> dict[str, NDArray[np.float32]]:
@@ -65,7 +70,7 @@ def load_weights() -> dict[str, NDArray[np.float32]]:
         MissingExtraError: they have not been fetched.
         InputError: the file is damaged or holds others.
     """
-    file = _cached()
+    file = weights_file()
     if not file.is_file():
         raise MissingExtraError(
             f"the feature expression needs its weights, which are not at {file}: run broadmamba fetch expression"
@@ -115,7 +120,3 @@ def _as_torch(name: str, values: NDArray[np.float32]) -> tuple[str, NDArray[np.f
         return f"{layer}.weight", values.T
     separable = layer not in ("fc", "dense0.conv0")
     return f"{layer}.pointwise.bias" if separable else f"{layer}.bias", values
-
-
-def _cached() -> Path:
-    return cache_folder() / f"expression-{PACKAGE_VERSION}.safetensors"
