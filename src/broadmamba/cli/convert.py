@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from broadmamba.cli.completion import CORPUS_FORMATS, among
 from broadmamba.cli.printing import console, show
 
 if TYPE_CHECKING:
@@ -19,7 +20,11 @@ def convert(
     source: Annotated[Path, typer.Argument(help="Folder or file to read.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Corpus folder to make.", show_default=False)],
     format: Annotated[
-        str | None, typer.Option(help="meld, table or pickle; found from the source if it is plain.")
+        str | None,
+        typer.Option(
+            help="meld, table or pickle; found from the source if it is plain.",
+            autocompletion=among(*CORPUS_FORMATS),
+        ),
     ] = None,
     modality: Annotated[
         list[str] | None,

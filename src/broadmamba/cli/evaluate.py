@@ -8,13 +8,17 @@ from typing import Annotated
 
 import typer
 
+from broadmamba.cli.completion import SPLITS, among, models
 from broadmamba.cli.printing import console, hand_over, say
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="Model folder, or the name of a model that comes with broadmamba.")],
+    model: Annotated[
+        str,
+        typer.Argument(help="Model folder, or the name of a model that comes with broadmamba.", autocompletion=models),
+    ],
     corpus: Annotated[Path, typer.Argument(help="Corpus folder with the features that the model reads.")],
-    split: Annotated[str, typer.Option(help="Split to score.")] = "test",
+    split: Annotated[str, typer.Option(help="Split to score.", autocompletion=among(*SPLITS))] = "test",
     subsets: Annotated[
         bool, typer.Option("--subsets", help="Score with each subset of the modalities as well.")
     ] = False,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from broadmamba.cli.completion import AUDIO, ENCODERS, POOLINGS, VIDEO, among
 from broadmamba.cli.printing import say
 from broadmamba.cli.progress import progress_bar
 from broadmamba.cli.sound import AudioTrack, Channels
@@ -29,12 +30,20 @@ def extract(
             help="Text encoder: minilm, a folder with a Hugging Face encoder, or a Hugging Face id. "
             "Only an id may use the network.",
             show_default="minilm, where neither --audio nor --video is given",
+            autocompletion=among(*ENCODERS),
         ),
     ] = None,
     audio: Annotated[
-        str | None, typer.Option(help="Audio feature: prosody, logmel, egemaps, is10 or compare; needs --media.")
+        str | None,
+        typer.Option(
+            help="Audio feature: prosody, logmel, egemaps, is10 or compare; needs --media.",
+            autocompletion=among(*AUDIO),
+        ),
     ] = None,
-    video: Annotated[str | None, typer.Option(help="Video feature: expression or densenet121; needs --media.")] = None,
+    video: Annotated[
+        str | None,
+        typer.Option(help="Video feature: expression or densenet121; needs --media.", autocompletion=among(*VIDEO)),
+    ] = None,
     media: Annotated[
         Path | None,
         typer.Option(
@@ -56,7 +65,8 @@ def extract(
         str,
         typer.Option(
             help="How tokens become one row: mean, cls, max, layers (three depths joined) or all (every depth); or "
-            "tokens: their ids, for systems that train an encoder themselves (compm, emoberta)."
+            "tokens: their ids, for systems that train an encoder themselves (compm, emoberta).",
+            autocompletion=among(*POOLINGS),
         ),
     ] = "mean",
     name: Annotated[

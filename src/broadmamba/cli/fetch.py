@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from broadmamba.cli.completion import FETCHED, among
 from broadmamba.cli.printing import say
 
 
@@ -15,7 +16,8 @@ def fetch(
         str,
         typer.Argument(
             help="What to fetch: expression, the weights of that video feature; mpnet, a text encoder; or the Hugging "
-            "Face id of another, such as FacebookAI/roberta-large."
+            "Face id of another, such as FacebookAI/roberta-large.",
+            autocompletion=among(*FETCHED),
         ),
     ],
     source: Annotated[

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from broadmamba.cli.completion import ENCODERS, among
 from broadmamba.cli.extract import add_text_feature
 from broadmamba.cli.printing import say
 from broadmamba.cli.progress import progress_bar
@@ -16,7 +17,11 @@ def finetune_text(
     corpus: Annotated[Path, typer.Argument(help="Corpus folder, as `broadmamba convert` makes it.")],
     out: Annotated[Path, typer.Option(help="Folder for the fine-tuned encoder; its name is the feature's.")],
     encoder: Annotated[
-        str, typer.Option(help="What to begin with: minilm, mpnet, a folder with a Hugging Face encoder, or an id.")
+        str,
+        typer.Option(
+            help="What to begin with: minilm, mpnet, a folder with a Hugging Face encoder, or an id.",
+            autocompletion=among(*ENCODERS),
+        ),
     ] = "minilm",
     context: Annotated[
         int, typer.Option(min=0, max=64, help="Previous turns that are read with an utterance; 0 reads each alone.")

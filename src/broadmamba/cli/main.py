@@ -32,7 +32,6 @@ _NO_MEMORY = "can't allocate memory"  # how torch says it
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",  # fills paragraphs, whose lines are those of the source otherwise
 )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from broadmamba.cli.completion import FORMATS, among, models
 from broadmamba.cli.printing import console, hand_over, say
 from broadmamba.cli.progress import progress_stages
 from broadmamba.cli.sound import AudioTrack, Channels
@@ -54,11 +55,14 @@ def predict(
     format: Annotated[
         str | None,
         typer.Option(
-            help="table, jsonl, csv, vtt, eaf, textgrid or html.", show_default="by the name of --out, else table"
+            help="table, jsonl, csv, vtt, eaf, textgrid or html.",
+            show_default="by the name of --out, else table",
+            autocompletion=among(*FORMATS),
         ),
     ] = None,
     model: Annotated[
-        str, typer.Option(help="Model folder, or the name of a model that comes with broadmamba.")
+        str,
+        typer.Option(help="Model folder, or the name of a model that comes with broadmamba.", autocompletion=models),
     ] = "meld",
     encoder: Annotated[
         str | None, typer.Option(help="Text encoder, where the model's own is a folder of yours.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from broadmamba.cli import completion
 from broadmamba.cli.printing import say, show
 from broadmamba.errors import InputError
 
@@ -22,6 +23,7 @@ def reproduce(
             help="Tables and figures: table1 to table4, figure5 to figure8, readings, length, search, or all; corpora "
             "may stand here too.",
             metavar="WHAT…",
+            autocompletion=completion.studies,
         ),
     ],
     corpus: Annotated[

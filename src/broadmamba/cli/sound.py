@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from broadmamba.cli.completion import CHANNELS, among
+
 AudioTrack = Annotated[
     str | None,
     typer.Option(
@@ -18,5 +20,6 @@ Channels = Annotated[
     typer.Option(
         help="Channels of the sound that are heard: mix, best (the one with the clearest sound), or a number from 1.",
         show_default="mix, or best where mixing would cancel them out",
+        autocompletion=among(*CHANNELS),
     ),
 ]

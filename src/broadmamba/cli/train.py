@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from broadmamba.cli.completion import presets
 from broadmamba.cli.printing import console, say
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ def train(
     corpus: Annotated[Path, typer.Argument(help="Corpus folder with splits train, dev and test.")],
     out: Annotated[Path, typer.Option(help="Run folder; an interrupted one is resumed.")],
     preset: Annotated[
-        str, typer.Option(help="Settings: iemocap, meld, meld-mpnet, meld-text, mosi or paper.")
+        str,
+        typer.Option(help="Settings: iemocap, meld, meld-mpnet, meld-text, mosi or paper.", autocompletion=presets),
     ] = "paper",
     seeds: Annotated[str, typer.Option(help="Seeds, such as 0-9 or 0,3,7.")] = "0",
     features: Annotated[
