@@ -1,13 +1,16 @@
 """Neural networks at work: the one module that imports ONNX Runtime.
 
-A graph holds no large weights of its own: it names them, and they come from wherever the caller keeps them.
+A graph holds no large weights of its own: it names them, and they come from wherever the caller keeps them. It may come
+from anybody: `graphs` says whether it is run, and a session takes no more memory than it is given.
 """
 
 from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -15,9 +18,16 @@ from numpy.typing import NDArray
 
 from broadmamba import privacy  # noqa: F401  (first: ONNX Runtime reads its switch when it is imported)
 from broadmamba.errors import InputError
+from broadmamba.graphs import check_graph
 
 DEVICES = ("auto", "cpu", "cuda")
 """Where a network can run; `auto` takes the graphics processor where ONNX Runtime was built for one."""
+
+
+MEMORY = 2 << 30
+"""Bytes that a network may take on the processor while it runs, beside its weights and a rearranged copy of them."""
+
+_registering = Lock()
 
 
 class Session:
@@ -31,7 +41,8 @@ class Session:
         threads: on the processor; 0 for `$OMP_NUM_THREADS`, or else for as many as this process may run at once.
 
     Raises:
-        InputError: the graph cannot be used, or there is not enough memory or no such device.
+        InputError: the graph cannot be used or is none that `check_graph` lets through, or there is not enough memory
+            or no such device.
     """
 
     def __init__(
@@ -39,19 +50,32 @@ class Session:
     ) -> None:
         import onnxruntime as ort
 
+        check_graph(graph, weights, what)
         self.what = what
         options = ort.SessionOptions()
         options.log_severity_level = 4  # what goes wrong is told by an error
         options.intra_op_num_threads = threads or _threads()
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry(
+            "session.load_model_format", "ONNX"
+        )  # what was checked, not what else it may be
+        options.add_session_config_entry("session.use_env_allocators", "1")
         self._values = [ort.OrtValue.ortvalue_from_numpy(values) for values in weights.values()]  # shared, not copied
         options.add_external_initializers(list(weights), self._values)
+        memory = MEMORY + 2 * sum(values.nbytes for values in weights.values())
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), _limited(memory):
                 warnings.simplefilter("ignore")
-                self._session = ort.InferenceSession(graph, options, providers=_providers(device))
+                self._session = ort.InferenceSession(
+                    graph,
+                    options,
+                    providers=_providers(device),
+                    disabled_optimizers=["ConstantFolding"],  # which takes as much memory as it likes
+                    enable_fallback=0,  # which prints
+                    read_config_from_model=0,
+                )
         except Exception as error:  # ONNX Runtime has no error of its own to catch
-            raise InputError(f"{what}: its graph cannot be used ({_first_line(error)})") from None
+            raise InputError(f"{what}: its graph cannot be used ({_reason(error)})") from None
         self.inputs = tuple(value.name for value in self._session.get_inputs())
         self.outputs = tuple(value.name for value in self._session.get_outputs())
 
@@ -68,7 +92,7 @@ class Session:
         try:
             found: list[NDArray[np.float32]] = self._session.run(list(outputs), dict(inputs))
         except Exception as error:
-            raise InputError(f"{self.what} cannot be run ({_first_line(error)})") from None
+            raise InputError(f"{self.what} cannot be run ({_reason(error)})") from None
         return found
 
 
@@ -95,5 +119,22 @@ def _providers(device: str) -> list[str]:
     return ["CUDAExecutionProvider", "CPUExecutionProvider"] if there and device != "cpu" else ["CPUExecutionProvider"]
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+@contextmanager
+def _limited(memory: int) -> Iterator[None]:
+    """A session that is made in the block takes at most so many bytes of memory on the processor, now and later."""
+    import onnxruntime as ort
+
+    where = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+    with _registering:
+        ort.create_and_register_allocator(where, ort.OrtArenaCfg({"max_mem": memory}))
+        try:
+            yield
+        finally:  # then the memory belongs to the session alone, and goes with it
+            ort.create_and_register_allocator(where, ort.OrtArenaCfg({"max_mem": MEMORY}))
+
+
+def _reason(error: BaseException) -> str:
+    said = str(error).strip() or type(error).__name__
+    if "smaller than requested bytes" in said or "bad_alloc" in said:
+        return f"it takes more memory than there is, or than {MEMORY >> 20} MiB beside its weights"
+    return said.splitlines()[0][:200]
