@@ -192,7 +192,6 @@ ATTACKS: dict[str, tuple[ModelProto | bytes, Mapping[str, np.ndarray[Any, Any]],
     "two places": (changed("graph.initializer[0].external_data[1]", key="location"), SAME, "says twice"),
     "a missing weight": (plain(), {}, "needs a weight 'W'"),
     "another weight": (plain(), {"V": WEIGHT}, "needs a weight 'W'"),
-    "a weight too many": (plain(), {"W": WEIGHT, "V": WEIGHT}, "knows no weight 'V'"),
     "a turned weight": (plain(), {"W": np.ascontiguousarray(WEIGHT.T)}, "float32 (3, 4), found float32 (4, 3)"),
     "a weight of another order": (plain(), {"W": np.asfortranarray(WEIGHT)}, "found float32 (3, 4)"),
     "a flat weight": (plain(), {"W": WEIGHT.ravel()}, "found float32 (12,)"),
@@ -202,7 +201,6 @@ ATTACKS: dict[str, tuple[ModelProto | bytes, Mapping[str, np.ndarray[Any, Any]],
         SAME,
         "as int32 (3, 4)",
     ),
-    "a weight that is inside": (inline(numpy_helper.from_array(WEIGHT, "W")), SAME, "knows no weight 'W'"),
     "inside and outside": (changed("graph.initializer[0]", raw_data=WEIGHT.tobytes()), SAME, "both inside and outside"),
     "inside with a place": (changed("graph.initializer[0]", data_location=TensorProto.DEFAULT), SAME, "both inside"),
     "a weight in a branch": (
@@ -327,6 +325,16 @@ def test_an_attack_is_refused_in_one_sentence(name: str) -> None:
     assert "expected" in told
     assert len(told) < 500
     assert "\n" not in told
+
+
+def test_weights_that_are_not_needed_are_left_alone() -> None:
+    others = {"V": np.ones((2, 2))}
+    assert check_graph(CONTENT, SAME | others, "a test") == ["W"]
+    (y,) = Session(CONTENT, SAME | others, what="a test").run({"x": X}, ["y"])
+    np.testing.assert_array_equal(y, X @ WEIGHT)
+    held = inline(numpy_helper.from_array(WEIGHT, "W")).SerializeToString()
+    (y,) = Session(held, {"W": -WEIGHT}, what="a test").run({"x": X}, ["y"])
+    np.testing.assert_array_equal(y, X @ WEIGHT)
 
 
 def test_a_weight_of_another_byte_order_is_refused() -> None:

@@ -35,7 +35,8 @@ class Session:
 
     Args:
         graph: an ONNX model. Tensors that it declares as external are taken from `weights`.
-        weights: name of a tensor → its values; C-contiguous. They are not copied, and must not change.
+        weights: name of a tensor → its values; C-contiguous. They are not copied, and must not change. There may be
+            more than the graph needs.
         what: the network is, for messages: "the text encoder minilm".
         device: one of `DEVICES`.
         threads: on the processor; 0 for `$OMP_NUM_THREADS`, or else for as many as this process may run at once.
@@ -50,7 +51,7 @@ class Session:
     ) -> None:
         import onnxruntime as ort
 
-        check_graph(graph, weights, what)
+        weights = {name: weights[name] for name in check_graph(graph, weights, what)}
         self.what = what
         options = ort.SessionOptions()
         options.log_severity_level = 4  # what goes wrong is told by an error

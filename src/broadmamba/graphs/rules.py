@@ -36,7 +36,7 @@ OPERATIONS = frozenset(_OPERATIONS.split())
 """What networks, text encoders, and the nets of voices and faces consist of; nothing that is random, reads a file,
 holds texts, or repeats a body as often as it likes."""
 
-MOST_NODES = 10_000
+MOST_NODES = 5_000
 
 LARGEST = 1 << 20
 """A whole number in a graph, which may be the length of an axis; larger ones stand for "to the end" alone."""
@@ -52,7 +52,7 @@ _SHAPED = {"ConstantOfShape": 0, "Expand": 1, "Reshape": 1, "Tile": 1, "Pad": 1}
 """Operation → its input that says how large the result is."""
 
 
-def check_graph(content: bytes, weights: Mapping[str, NDArray[Any]], what: str) -> None:
+def check_graph(content: bytes, weights: Mapping[str, NDArray[Any]], what: str) -> list[str]:
     """Refuse a graph that should not be run, before anything large is allocated for it.
 
     A graph that passes can still ask for much memory while it runs, as sizes come of what it computes: `sessions.py`
@@ -60,8 +60,11 @@ def check_graph(content: bytes, weights: Mapping[str, NDArray[Any]], what: str) 
 
     Args:
         content: of an ONNX file.
-        weights: name of a tensor → its values.
+        weights: name of a tensor → its values; there may be more than it needs.
         what: the network is, for messages.
+
+    Returns:
+        The names of the weights that it needs.
 
     Raises:
         InputError: the file is damaged or too large, has other parts than networks have, needs other operations than
@@ -76,21 +79,22 @@ def check_graph(content: bytes, weights: Mapping[str, NDArray[Any]], what: str) 
         if set(model.opsets) != {""} or model.opsets[""] not in OPSETS:
             versions = ", ".join(f"{domain!r} {version}" for domain, version in model.opsets.items())
             raise MisfitError(f"needs the operations {versions}, expected '' {_span(OPSETS)} alone")
-        _check_weights(model.graph.tensors, weights)
+        needed = _check_weights(model.graph.tensors, weights)
         if odd := [value for value in model.graph.outputs if value.kind != "float32"]:
             raise MisfitError(f"gives {odd[0].name!r} as {odd[0].kind}, expected float32")
         _Walk().graph(model.graph, {})
     except MisfitError as misfit:
         raise InputError(f"{what}: its graph {misfit}") from None
+    return needed
 
 
-def _check_weights(tensors: Iterable[Tensor], weights: Mapping[str, NDArray[Any]]) -> None:
-    """Hold what a graph says of its weights against what they are."""
-    left = dict(weights)
+def _check_weights(tensors: Iterable[Tensor], weights: Mapping[str, NDArray[Any]]) -> list[str]:
+    """Hold what a graph says of its weights against what they are; gives the names of those that it needs."""
+    needed = []
     for tensor in tensors:
         if tensor.external is None:
             continue
-        values = left.pop(tensor.name, None)
+        values = weights.get(tensor.name)
         if values is None:
             raise MisfitError(f"needs a weight {tensor.name!r} that is not there, expected the network's own weights")
         in_order = values.flags.c_contiguous and values.dtype.isnative
@@ -102,8 +106,8 @@ def _check_weights(tensors: Iterable[Tensor], weights: Mapping[str, NDArray[Any]
         wanted = {"location": WEIGHTS, "offset": "0", "length": str(values.nbytes)}
         if tensor.external.get("location") != WEIGHTS or not tensor.external.items() <= wanted.items():
             raise MisfitError(f"has {tensor.name!r} at {dict(tensor.external)}, expected {wanted}")
-    if left:
-        raise MisfitError(f"knows no weight {min(left)!r}, expected the network's own weights")
+        needed.append(tensor.name)
+    return needed
 
 
 class _Walk:
