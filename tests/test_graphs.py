@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from google.protobuf.message import DecodeError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
@@ -28,7 +29,7 @@ OTHER_KINDS = sorted(set(TensorProto.DataType.values()) - set(KINDS) - {0})
 def described(model: ModelProto) -> Model:
     """A model in our words, as the `onnx` package understands it."""
     opsets = {opset.domain: opset.version for opset in model.opset_import}
-    return Model(model.ir_version, opsets, len(model.functions), described_graph(model.graph))
+    return Model(model.ir_version, opsets, described_graph(model.graph))
 
 
 def described_graph(graph: GraphProto) -> Graph:
@@ -156,8 +157,7 @@ def models(draw: st.DrawFn) -> ModelProto:
     model = ModelProto(ir_version=draw(integers), producer_name=draw(names), graph=draw(graphs()))
     for domain, version in draw(st.dictionaries(names, integers, max_size=3)).items():
         model.opset_import.append(helper.make_opsetid(domain, version))
-    for name in draw(st.lists(names, max_size=2)):
-        model.functions.add(name=name, domain="x")
+    model.metadata_props.add(key=draw(names), value="x")
     return model
 
 
@@ -183,7 +183,11 @@ def test_what_is_read_of_a_damaged_model_is_what_the_onnx_package_reads(model: M
     except MisfitError as misfit:
         assert ", expected " in str(misfit)
         return
-    assert comparable(found) == comparable(described(ModelProto.FromString(bytes(content))))
+    try:
+        wanted = described(ModelProto.FromString(bytes(content)))
+    except DecodeError:  # in notes, which are passed over; ONNX Runtime does not take them either
+        return
+    assert comparable(found) == comparable(wanted)
 
 
 def varint(number: int) -> bytes:

@@ -103,13 +103,11 @@ class Model(NamedTuple):
     Attributes:
         version: of the format.
         opsets: domain → version of each set of operations.
-        functions: how many operations the file defines itself.
         graph: the graph.
     """
 
     version: int
     opsets: Mapping[str, int]
-    functions: int
     graph: Graph
 
 
@@ -178,14 +176,15 @@ class _Reader:
         found = self._wire.fields(_MODEL, (0, len(self._content)))
         if "graph" not in found:
             raise MisfitError("is none, expected an ONNX model")
+        if "functions" in found:
+            raise MisfitError(f"defines {len(found['functions'])} operations itself, expected none")
         opsets: dict[str, int] = {}
         for part in found.get("opsets", ()):
             opset = self._wire.fields(_OPSET, part)
             if (domain := opset.get("domain", "")) in opsets:
                 raise MisfitError(f"names two versions of the operations {domain!r}, expected one")
             opsets[domain] = opset.get("version", 0)
-        graph = self._graph(found["graph"], 1)
-        return Model(found.get("version", 0), opsets, len(found.get("functions", ())), graph)
+        return Model(found.get("version", 0), opsets, self._graph(found["graph"], 1))
 
     def _graph(self, part: Part, depth: int) -> Graph:
         if depth > DEEPEST:

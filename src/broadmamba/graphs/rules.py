@@ -74,8 +74,6 @@ def check_graph(content: bytes, weights: Mapping[str, NDArray[Any]], what: str) 
         model = read_model(content)
         if model.version not in VERSIONS:
             raise MisfitError(f"is of version {model.version} of the format, expected {_span(VERSIONS)}")
-        if model.functions:
-            raise MisfitError(f"defines {model.functions} operations itself, expected none")
         if set(model.opsets) != {""} or model.opsets[""] not in OPSETS:
             versions = ", ".join(f"{domain!r} {version}" for domain, version in model.opsets.items())
             raise MisfitError(f"needs the operations {versions}, expected '' {_span(OPSETS)} alone")
