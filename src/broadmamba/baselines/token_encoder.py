@@ -29,8 +29,8 @@ from broadmamba.baselines.token_passages import Passages, Turns
 from broadmamba.data.batching import Batch
 from broadmamba.errors import InputError
 from broadmamba.features.text.encoder_files import load_encoder_files
+from broadmamba.features.text.loading import token_limit
 from broadmamba.features.text.lora import adapt
-from broadmamba.features.text.tokens import token_limit
 from broadmamba.model.settings import require_whole
 
 BUILDS = ("bert", "roberta", "xlm-roberta", "camembert", "mpnet")

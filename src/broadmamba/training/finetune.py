@@ -25,9 +25,10 @@ from broadmamba.data.identity import split_sha256
 from broadmamba.errors import CheckpointError, InputError
 from broadmamba.evaluation.metrics import Metrics, measure
 from broadmamba.features.text.encoder_files import EncoderFiles
+from broadmamba.features.text.loading import token_limit
 from broadmamba.features.text.lora import adapt, additions_to_arrays
 from broadmamba.features.text.passages import Passage, Reading
-from broadmamba.features.text.tokens import TurnTokens, pad, token_limit, turn_mask
+from broadmamba.features.text.tokens import TurnTokens, pad, turn_mask
 from broadmamba.model.limits import LARGEST
 from broadmamba.model.settings import require_whole
 from broadmamba.training.fit import SAVE_EVERY, warm_cosine
@@ -235,7 +236,7 @@ class _Tuner:
         last = self.encoder(states, torch.arange(states.shape[1]) < lengths)
         rows = []
         for state, (_, owners), passage in zip(last, frozen, passages, strict=True):
-            turns = turn_mask(owners, states.shape[1])[-passage.scored :].to(state.dtype)
+            turns = torch.from_numpy(turn_mask(owners, states.shape[1])[-passage.scored :]).to(state.dtype)
             rows.append(turns @ state / turns.sum(dim=1, keepdim=True))
         # sentence encoders give numbers of about 0.1, which a linear classifier would take epochs to make much of
         scaled = F.layer_norm(torch.cat(rows), (self.encoder.width,))
@@ -247,7 +248,7 @@ class _Tuner:
         """Run the lower layers on passages that are new to them."""
         fresh = list(dict.fromkeys(passage for passage in passages if passage not in self.frozen))
         for passage, (ids, owners) in zip(fresh, self.tokens.of(fresh, self.limit), strict=True):
-            row, mask = pad([ids], self.tokens.padding)
+            row, mask = map(torch.from_numpy, pad([ids], self.tokens.padding))
             self.frozen[passage] = self.encoder.lower(row, mask)[0], owners
 
     def _plan(self, epoch: int) -> list[list[_Piece]]:

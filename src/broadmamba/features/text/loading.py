@@ -12,7 +12,7 @@ from torch import nn
 
 from broadmamba.errors import InputError, MissingExtraError
 from broadmamba.features.text.encoder_folder import TOKENIZER, EncoderFolder
-from broadmamba.features.text.tokens import ids_of, is_panic
+from broadmamba.features.text.tokens import ids_of, is_panic, special_tokens
 from broadmamba.model.limits import bounded
 from broadmamba.storage import tensor_sizes
 
@@ -128,6 +128,26 @@ def _check_tokenizer(tokenizer: Any, model: Any) -> None:
             f"its tokenizer turns {len(spoken)} words of its own vocabulary, such as {spoken[0]!r:.40}, "
             "into unknown tokens"
         )
+
+
+def token_limit(tokenizer: Any, model: Any) -> int:
+    """How many tokens the encoder reads: what tokenizer, configuration and position table all allow.
+
+    Raises:
+        InputError: not even one besides the special tokens.
+    """
+    limits: list[int] = [
+        tokenizer.model_max_length,
+        getattr(model.config, "max_position_embeddings", None) or 512,
+    ]
+    for name, table in model.named_modules():
+        if name.endswith("position_embeddings") and isinstance(table, torch.nn.Embedding):
+            unused = 0 if table.padding_idx is None else table.padding_idx + 1  # RoBERTa counts from there
+            limits.append(table.num_embeddings - unused)
+    special = sum(map(len, special_tokens(tokenizer)))
+    if not all(isinstance(limit, (int, float)) and limit > special for limit in limits):
+        raise InputError(f"expected an encoder that reads more than its {special} special tokens, found {limits}")
+    return int(min(limits))
 
 
 def _embeddings(model: Any) -> int | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any, Protocol
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from broadmamba.errors import InputError
 from broadmamba.features.text.passages import Passage
@@ -21,19 +22,38 @@ _CHARACTERS_A_TOKEN = 32
 """Far more than tokens have on average; what lies beyond this times the token limit is cut beforehand."""
 
 
+class Tokenizer(Protocol):
+    """What turns texts into token ids: the tokenizers of transformers do, and `TokenizerFile`."""
+
+    @property
+    def pad_token_id(self) -> int | None:
+        """What a batch is padded with."""
+
+    def get_vocab(self) -> Mapping[str, int]:
+        """Token → id."""
+
+    def __call__(self, text: Any, **options: Any) -> Mapping[str, Any]:
+        """Under `input_ids`, the ids of a text, or those of each of several."""
+
+
 class TurnTokens:
     """Joins the turns of a passage with the special tokens of an encoder, each turn with its own end token.
 
     A passage of one turn has exactly the tokens that the encoder was trained on for a single text.
 
     Args:
-        tokenizer: of transformers.
+        tokenizer: of the encoder.
+
+    Attributes:
+        before: ids of the special tokens before a text.
+        after: ids of those after it.
+        padding: the id that a batch is padded with.
     """
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
-        self._before, self._after = _special_tokens(tokenizer)
-        found: int | None = tokenizer.pad_token_id
+        self.before, self.after = special_tokens(tokenizer)
+        found = tokenizer.pad_token_id
         self.padding = 0 if found is None else found
 
     def of(self, passages: Sequence[Passage], limit: int) -> list[TokenIds]:
@@ -53,12 +73,12 @@ class TurnTokens:
         return found
 
     def _join(self, turns: Sequence[list[int]], limit: int) -> TokenIds:
-        room = limit - len(self._before) - len(turns) * len(self._after)
+        room = limit - len(self.before) - len(turns) * len(self.after)
         longest = _cap([len(turn) for turn in turns], room)
-        ids, owners = list(self._before), [0] * len(self._before)
+        ids, owners = list(self.before), [0] * len(self.before)
         for position, turn in enumerate(turns):
             # without special tokens, an empty text has none
-            own = turn[:longest] + self._after or [self.padding]
+            own = turn[:longest] + self.after or [self.padding]
             ids += own
             owners += [position] * len(own)
         return ids, owners
@@ -83,46 +103,47 @@ def is_panic(error: BaseException) -> bool:
     return type(error).__name__ == "PanicException"
 
 
-def pad(rows: Sequence[Sequence[int]], padding: int) -> tuple[Tensor, Tensor]:
+def pad(rows: Sequence[Sequence[int]], padding: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Token ids (rows, longest) and which of them are no padding."""
-    longest = max(map(len, rows))
-    ids = torch.tensor([[*row, *[padding] * (longest - len(row))] for row in rows])
-    return ids, torch.arange(longest) < torch.tensor([[len(row)] for row in rows])
+    lengths = np.array([[len(row)] for row in rows])
+    mask = np.arange(lengths.max()) < lengths
+    ids = np.full(mask.shape, padding, dtype=np.int64)
+    ids[mask] = list(chain.from_iterable(rows))
+    return ids, mask
 
 
-def turn_mask(owners: Sequence[int], length: int) -> Tensor:
+def turn_mask(owners: Sequence[int], length: int) -> NDArray[np.bool_]:
     """(turns, length): which tokens belong to which turn."""
-    padded = torch.tensor([*owners, *[-1] * (length - len(owners))])
-    return torch.arange(owners[-1] + 1).unsqueeze(1) == padded
+    padded = np.array([*owners, *[-1] * (length - len(owners))])
+    mask: NDArray[np.bool_] = np.arange(owners[-1] + 1)[:, None] == padded
+    return mask
 
 
-def token_limit(tokenizer: Any, model: Any) -> int:
-    """How many tokens the encoder reads: what tokenizer, configuration and position table all allow.
+def batches(lengths: Sequence[int], batch_size: int, tokens: int) -> Iterator[list[int]]:
+    """Passages in batches of like length, the longest first.
 
-    Raises:
-        InputError: not even one besides the special tokens.
+    Args:
+        lengths: tokens of each passage.
+        batch_size: at most so many passages a batch.
+        tokens: at most so many a batch, padding included, unless one passage alone has more.
+
+    Yields:
+        Indices of passages.
     """
-    limits: list[int] = [
-        tokenizer.model_max_length,
-        getattr(model.config, "max_position_embeddings", None) or 512,
-    ]
-    for name, table in model.named_modules():
-        if name.endswith("position_embeddings") and isinstance(table, torch.nn.Embedding):
-            unused = 0 if table.padding_idx is None else table.padding_idx + 1  # RoBERTa counts from there
-            limits.append(table.num_embeddings - unused)
-    special = sum(map(len, _special_tokens(tokenizer)))
-    if not all(isinstance(limit, (int, float)) and limit > special for limit in limits):
-        raise InputError(f"expected an encoder that reads more than its {special} special tokens, found {limits}")
-    return int(min(limits))
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    while order:
+        size = min(batch_size, max(1, tokens // lengths[order[0]]))
+        yield order[:size]
+        order = order[size:]
 
 
-def _special_tokens(tokenizer: Any) -> tuple[list[int], list[int]]:
+def special_tokens(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
     """What the tokenizer puts before and after a text.
 
     Raises:
         InputError: it puts something else in place of the text.
     """
-    for text in ("a", *sorted(tokenizer.get_vocab())):  # some vocabularies have no letters
+    for text in _words(tokenizer):
         inner: list[int] = ids_of(tokenizer, text, add_special_tokens=False)
         whole: list[int] = ids_of(tokenizer, text)
         if inner:
@@ -131,6 +152,11 @@ def _special_tokens(tokenizer: Any) -> tuple[list[int], list[int]]:
         if inner and whole[start : start + len(inner)] == inner:
             return whole[:start], whole[start + len(inner) :]
     raise InputError("expected a tokenizer that puts special tokens before and after a text, found another")
+
+
+def _words(tokenizer: Tokenizer) -> Iterator[str]:
+    yield "a"
+    yield from sorted(tokenizer.get_vocab())  # some vocabularies have no letters
 
 
 def _cap(lengths: Sequence[int], room: int) -> int:
