@@ -315,7 +315,16 @@ def save_arrays(path: Path | str, arrays: Mapping[str, NDArray[Any]]) -> None:
         file.write(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
 
 
-_DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I8": "|i1", "U8": "|u1", "BOOL": "|b1"}
+_DTYPES = {
+    "F64": "<f8",
+    "F32": "<f4",
+    "F16": "<f2",
+    "I64": "<i8",
+    "I32": "<i4",
+    "I8": "|i1",
+    "U8": "|u1",
+    "BOOL": "|b1",
+}
 
 _LONGEST_HEADER = 2**24
 """Bytes: more than the list of any real model's tensors has; a longer one takes gigabytes to be read."""

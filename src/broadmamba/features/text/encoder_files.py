@@ -32,6 +32,7 @@ class PackagedEncoder:
         sha256: of the weights, by which the encoder is known; others are refused.
         settings: SHA-256 of the configuration and tokenizer; others are refused too.
         licence: of the weights.
+        title: what its makers call it, and who they are.
     """
 
     distribution: str
@@ -40,6 +41,7 @@ class PackagedEncoder:
     sha256: str
     settings: str
     licence: str
+    title: str = ""
 
     @property
     def remedy(self) -> str:
@@ -68,12 +70,14 @@ class FetchedEncoder:
         sha256: of the weights, by which the encoder is known; others are refused.
         settings: SHA-256 of the configuration and tokenizer; others are refused too.
         licence: of the weights.
+        title: what its makers call it, and who they are.
     """
 
     version: str
     sha256: str
     settings: str
     licence: str
+    title: str = ""
 
     @property
     def remedy(self) -> str:
@@ -96,8 +100,15 @@ KNOWN_ENCODERS: dict[str, PackagedEncoder | FetchedEncoder] = {
         sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
         settings="a6d2529eab9f224232a230fa4a8166b435b891b7a3ad076d6e63b373c7234e3d",
         licence="Apache-2.0",
+        title="all-MiniLM-L6-v2 of sentence-transformers",
     ),
-    "mpnet": FetchedEncoder(version="0.0.1", sha256=SHA256, settings=SETTINGS_SHA256, licence="Apache-2.0"),
+    "mpnet": FetchedEncoder(
+        version="0.0.1",
+        sha256=SHA256,
+        settings=SETTINGS_SHA256,
+        licence="Apache-2.0",
+        title="all-mpnet-base-v2 of sentence-transformers",
+    ),
 }
 """Encoders by name, each checked by SHA-256 and loaded without a network.
 

@@ -90,7 +90,9 @@ def _tokens(path: Path, settings: ExportedSettings) -> TurnTokens:
     tokenizer = TokenizerFile.load(path, settings.before, settings.after, settings.padding)
     last = max(tokenizer.get_vocab().values(), default=-1)
     if not 0 <= last < settings.ids:
-        raise InputError(f"{path}: has ids up to {last}, expected up to {settings.ids - 1}, as {WEIGHTS} has embeddings")
+        raise InputError(
+            f"{path}: has ids up to {last}, expected up to {settings.ids - 1}, as {WEIGHTS} has embeddings"
+        )
     try:
         return TurnTokens(tokenizer)
     except InputError as error:

@@ -115,7 +115,7 @@ def _check_tokenizer(tokenizer: Any, model: Any) -> None:
     words = sorted(set(vocabulary) - special, key=lambda word: (vocabulary[word], word))
     if not words:
         raise InputError(f"its tokenizer knows {len(vocabulary)} special tokens and no words")
-    table = _embeddings(model)
+    table = embeddings(model)
     # transformers adds a mask to tokenizers of BERT's that lack one; none is ever put into a text
     beyond = [id for id in vocabulary.values() if table is not None and id >= table]
     if beyond and not (len(beyond) == 1 and beyond[0] == tokenizer.mask_token_id == len(vocabulary) - 1):
@@ -150,7 +150,7 @@ def token_limit(tokenizer: Any, model: Any) -> int:
     return int(min(limits))
 
 
-def _embeddings(model: Any) -> int | None:
+def embeddings(model: Any) -> int | None:
     """How many token ids the model has embeddings for, where it has a table of them."""
     try:
         table = model.get_input_embeddings()

@@ -38,17 +38,29 @@ class TokenizerFile:
         Raises:
             InputError: it is missing, too large or damaged.
         """
-        from tokenizers import Tokenizer
-
         if path.is_file() and (size := path.stat().st_size) > _MOST:
             raise InputError(f"{path}: the file has {size} bytes, expected at most {_MOST}")
         text = read_text(path)
+        try:
+            return cls.parse(text, before, after, padding)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+
+    @classmethod
+    def parse(cls, text: str, before: Sequence[int], after: Sequence[int], padding: int) -> Self:
+        """Read the content of such a file.
+
+        Raises:
+            InputError: it is damaged.
+        """
+        from tokenizers import Tokenizer
+
         try:
             return cls(Tokenizer.from_str(text), before, after, padding)
         except BaseException as error:  # it raises plain exceptions, and may give up altogether
             if not isinstance(error, Exception) and not is_panic(error):
                 raise
-            raise InputError(f"{path}: expected a tokenizer, found a damaged one ({error})") from None
+            raise InputError(f"expected a tokenizer, found a damaged one ({error})") from None
 
     def get_vocab(self) -> Mapping[str, int]:
         """Token → id."""
