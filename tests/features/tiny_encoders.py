@@ -25,8 +25,8 @@ KINDS = {
 }
 
 
-def build_encoder(kind: str, folder: Path, **saving: object) -> Path:
-    """Save a random encoder of four layers, dropout on in its configuration, and its word tokenizer."""
+def build_encoder(kind: str, folder: Path, layers: int = 4, **saving: object) -> Path:
+    """Save a random encoder, dropout on in its configuration, and its word tokenizer."""
     vocabulary = {word: i for i, word in enumerate(["<s>", "<pad>", "</s>", "<unk>", *WORDS])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
@@ -41,7 +41,7 @@ def build_encoder(kind: str, folder: Path, **saving: object) -> Path:
     config = make_config(
         vocab_size=len(vocabulary),
         hidden_size=12,
-        num_hidden_layers=4,
+        num_hidden_layers=layers,
         num_attention_heads=2,
         intermediate_size=16,
         max_position_embeddings=positions,

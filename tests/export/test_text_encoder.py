@@ -1,0 +1,166 @@
+"""Exported text encoders against those that they were made of, which torch runs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_encoders import LIMIT, WORDS, build_encoder
+
+import broadmamba
+from broadmamba.data.conversation import Conversation, Utterance
+from broadmamba.export import text_encoder
+from broadmamba.export.text_encoder import export_text_encoder
+from broadmamba.features.text.encoder import TextEncoder
+from broadmamba.features.text.exported import ExportedTextEncoder
+from broadmamba.features.text.passages import Passage, Reading
+from broadmamba.features.text.pooling import POOLINGS
+
+SHIPPED = Path(broadmamba.__file__).parent / "pretrained" / "meld" / "encoder"
+TEXTS = ["w1 w2 w3", "", "w7", "unheard words w9", " ".join(WORDS), "half \ud83d", "w1 " * 5000, "\x00", "w3"]
+SAID = (
+    ("Ann", "You will never believe what happened to me today!"),
+    ("Bo", "What?"),
+    ("Ann", "I've  got the job — café manager 😀"),
+    (None, ""),
+    ("Bo", "Oh my god, " * 200),
+    ("Cy", "half \ud83d a character"),
+    ("Ann", "No."),
+)
+CONVERSATION = Conversation("c", tuple(Utterance(f"u{i}", SAID[i % 7][1], SAID[i % 7][0]) for i in range(30)))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def traced_once() -> Iterator[None]:
+    """Both precisions of an encoder are made of one trace, which takes PyTorch ten seconds."""
+    traces: dict[int, tuple[TextEncoder, text_encoder.TracedGraph]] = {}
+    trace = text_encoder._traced
+
+    def once(encoder: TextEncoder) -> text_encoder.TracedGraph:
+        if id(encoder) not in traces:
+            traces[id(encoder)] = encoder, trace(encoder)
+        return copy.deepcopy(traces[id(encoder)][1])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text_encoder, "_traced", once)
+        yield
+
+
+Pair = tuple[TextEncoder, ExportedTextEncoder]
+Export = Callable[..., Pair]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Export:
+    """A tiny encoder of a kind, with a pooling, and what is exported of it."""
+    folder = tmp_path_factory.mktemp("tiny")
+
+    @cache
+    def load(kind: str, pooling: str) -> TextEncoder:
+        there = folder / kind
+        return TextEncoder.load(str(there if there.is_dir() else build_encoder(kind, there, layers=2)), pooling)
+
+    @cache
+    def export(kind: str, pooling: str = "mean", weights: str = "float32") -> Pair:
+        encoder = load(kind, pooling)
+        target = folder / f"{kind}-{pooling}-{weights}"
+        export_text_encoder(encoder, target, weights)
+        return encoder, ExportedTextEncoder.load(target)
+
+    return export
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[TextEncoder, Path]]:
+    """The fine-tuned encoder that comes with the package, and the folder of what is exported of it."""
+    encoder = TextEncoder.load(str(SHIPPED)).named("meld-minilm")
+    folder = tmp_path_factory.mktemp("shipped")
+
+    @cache
+    def export(weights: str) -> tuple[TextEncoder, Path]:
+        export_text_encoder(encoder, folder / weights, weights)
+        return encoder, folder / weights
+
+    return export
+
+
+def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return (a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "pooling"), [*(("bert", pooling) for pooling in POOLINGS), ("roberta", "mean"), ("mpnet", "layers")]
+)
+def test_rows_are_those_of_torch(kind: str, pooling: str, tiny: Export) -> None:
+    encoder, exported = tiny(kind, pooling)
+    assert (exported.spec, exported.reading, exported.limit) == (encoder.spec, encoder.reading, LIMIT)
+    expected = encoder.encode(TEXTS)
+    for size in (1, 3, 64):
+        np.testing.assert_allclose(exported.encode(TEXTS, size), expected, atol=1e-5)
+    assert exported.encode([]).shape == (0, encoder.spec.width)
+
+
+@pytest.mark.parametrize(("kind", "pooling"), [("bert", "mean"), ("bert", "max"), ("roberta", "mean")])
+def test_turns_of_one_passage_get_their_own_rows(kind: str, pooling: str, tiny: Export) -> None:
+    passages = [
+        Passage(("w1 w2", "w3", "w4 w5 w6"), 2),
+        Passage(("w7",), 1),
+        Passage(("", "w8 w9", "", " ".join(WORDS)), 4),
+        Passage(("w1",) * 30, 30),  # more turns than the encoder reads tokens
+    ]
+    encoder, exported = tiny(kind, pooling)
+    limit = 64 if kind == "none" else encoder.limit
+    shorter = [passage for passage in passages if len(passage.turns) < limit - 2]
+    for found, expected in zip(exported.encode_passages(shorter), encoder.encode_passages(shorter), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    turns=st.lists(st.lists(st.sampled_from(WORDS), max_size=20).map(" ".join), min_size=1, max_size=30),
+    context=st.integers(0, 4),
+    batch_size=st.integers(1, 9),
+)
+def test_rows_of_any_passages_are_those_of_torch(tiny: Export, turns: list[str], context: int, batch_size: int) -> None:
+    encoder, exported = tiny("bert")
+    reading = Reading(context, speakers=True)
+    conversation = Conversation("c", tuple(Utterance(str(i), turn, "Ann") for i, turn in enumerate(turns)))
+    passages = reading.passages(conversation)
+    found = np.concatenate(exported.encode_passages(passages, batch_size))
+    expected = np.concatenate(encoder.encode_passages(passages, batch_size))
+    assert found.shape == (len(turns), 12)
+    np.testing.assert_allclose(found, expected, atol=1e-4)  # rounding of a random encoder alone is up to 3e-5
+    assert np.abs(found - expected).mean() < 1e-6
+
+
+def test_the_shipped_encoder_reads_conversations_as_torch_does(
+    shipped: Callable[[str], tuple[TextEncoder, Path]],
+) -> None:
+    encoder, folder = shipped("float32")
+    exported = ExportedTextEncoder.load(folder)
+    assert exported.spec == encoder.spec
+    assert exported.reading == Reading(8, True)
+    rows = encoder.encode_conversation(CONVERSATION)
+    np.testing.assert_allclose(exported.encode_conversation(CONVERSATION), rows, atol=1e-5)
+    encoder, folder = shipped("int8")
+    rounded = ExportedTextEncoder.load(folder).encode_conversation(CONVERSATION)
+    assert cosines(rounded, rows).min() > 0.996
+    assert np.linalg.norm(rounded - rows) < 0.06 * np.linalg.norm(rows)
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 24e6
+    assert (folder / "graph.onnx").stat().st_size < 1e5
+
+
+def test_minilm_with_all_its_layers(tmp_path: Path) -> None:
+    encoder = TextEncoder.load("minilm", "all")
+    export_text_encoder(encoder, tmp_path / "minilm", "float32")
+    exported = ExportedTextEncoder.load(tmp_path / "minilm")
+    texts = [text for _, text in SAID]
+    found = exported.encode(texts)
+    np.testing.assert_allclose(found, encoder.encode(texts), atol=1e-5)
+    np.testing.assert_allclose(found[:, -384:], TextEncoder.load("minilm").encode(texts), atol=1e-5)
