@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -230,6 +232,19 @@ def test_the_row_of_a_span_is_the_mean_over_its_pictures(state: dict[str, Tensor
     largest = [max(FaceDetector().detect(picture), key=lambda face: face.size) for picture in pictures]
     crops = np.stack([crop(picture, face, 224) for picture, face in zip(pictures, largest, strict=True)])
     np.testing.assert_allclose(row, extractor.numbers(crops).mean(axis=0), rtol=1e-4, atol=1e-5)
+
+
+def test_without_torch_the_message_names_the_extra(tmp_path: Path) -> None:
+    code = """
+import sys
+sys.modules["torch"] = None
+from pathlib import Path
+from broadmamba.features.video import load_video
+load_video("densenet121", Path("net.pth"))
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    expected = "MissingExtraError: the video feature densenet121 needs torch: pip install 'broadmamba[train]'"
+    assert ended.stderr.splitlines()[-1].endswith(expected)
 
 
 def test_nothing_is_chosen_where_nothing_was_seen() -> None:

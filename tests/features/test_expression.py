@@ -19,14 +19,17 @@ from face_package import face_package, sample
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from torch_expression import TorchExpressionNet
 
+from broadmamba import networks
 from broadmamba.errors import InputError, MissingExtraError
+from broadmamba.export.expression import expression_graph
 from broadmamba.features.video import VIDEO_EXTRACTORS, load_video
-from broadmamba.features.video.expression import COLUMNS, load_expression_net, mean_max_sd
-from broadmamba.features.video.expression_net import CLASSES, ExpressionNet
-from broadmamba.features.video.expression_weights import converted, fetch_weights
+from broadmamba.features.video import expression as expression_module
+from broadmamba.features.video.expression import CLASSES, COLUMNS, ExpressionNet, mean_max_sd
+from broadmamba.features.video.expression_weights import converted, fetch_weights, load_weights
 from broadmamba.features.video.face_extractor import FaceExtractor
-from broadmamba.features.video.faces import as_batch, crop
+from broadmamba.features.video.faces import crop
 from broadmamba.media.recording import Recording
 
 HAPPY = CLASSES.index("happy")
@@ -146,17 +149,39 @@ def reference(picture: np.ndarray, weights: dict[str, np.ndarray]) -> tuple[np.n
 
 
 @pytest.mark.parametrize("quantised", [False, True])
-def test_the_net_equals_a_slow_reference(quantised: bool) -> None:
+def test_the_net_equals_a_slow_reference(quantised: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest, content, values = random_weights(5, quantised)
-    net = ExpressionNet().eval()
-    net.load_state_dict({name: torch.from_numpy(np.array(v)) for name, v in converted(manifest, content).items()})
+    weights = {name: np.ascontiguousarray(values) for name, values in converted(manifest, content).items()}
+    monkeypatch.setattr(expression_module, "load_weights", lambda: dict(weights))
     faces = np.random.default_rng(0).integers(0, 256, (3, 112, 112, 3), dtype=np.uint8)
-    with torch.inference_mode():
-        probabilities, features = net(as_batch(faces))
-    for number, face in enumerate(faces):
+    numbers = ExpressionNet()(faces)
+    assert numbers.shape == (3, 7 + 256) and numbers.dtype == np.float32
+    for row, face in zip(numbers, faces, strict=True):
         expected, before = reference(face.astype(np.float64), values)
-        np.testing.assert_allclose(features[number], before, rtol=2e-4, atol=2e-4 * np.abs(before).max())
-        np.testing.assert_allclose(probabilities[number], expected, atol=1e-3)
+        np.testing.assert_allclose(row[7:], before, rtol=2e-4, atol=2e-4 * np.abs(before).max())
+        np.testing.assert_allclose(row[:7], expected, atol=1e-3)
+
+
+def test_the_net_equals_that_in_pytorch(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BROADMAMBA_CACHE", str(weights))
+    net = TorchExpressionNet().eval()
+    net.load_state_dict({name: torch.from_numpy(values) for name, values in load_weights().items()})
+    faces = np.random.default_rng(1).integers(0, 256, (5, 112, 112, 3), dtype=np.uint8)
+    with torch.inference_mode():
+        expected = torch.cat(net(torch.from_numpy(faces).permute(0, 3, 1, 2).float()), dim=1).numpy()
+    np.testing.assert_allclose(ExpressionNet()(faces), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_the_shipped_graph_is_what_is_written() -> None:
+    assert (networks.NETWORKS / "expression.onnx").read_bytes() == expression_graph()
+
+
+def test_a_damaged_graph_is_refused(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BROADMAMBA_CACHE", str(weights))
+    (tmp_path / "expression.onnx").write_bytes(expression_graph()[:-1])
+    monkeypatch.setattr(networks, "NETWORKS", tmp_path)
+    with pytest.raises(InputError, match=r"expression\.onnx: its SHA-256 is .* \(reinstall broadmamba\)"):
+        ExpressionNet()
 
 
 def test_probabilities_are_those_of_the_original(expression: FaceExtractor, tmp_path: Path) -> None:
@@ -280,7 +305,7 @@ def test_damaged_weights_are_refused(damage: str, tmp_path: Path, monkeypatch: p
     if damage != "other":
         file.write_bytes({"cut": file.read_bytes()[:-7], "empty": b"", "text": b"weights" * 9}[damage])
     with pytest.raises(InputError, match=r"expression-1\.7\.15\.safetensors: "):
-        load_expression_net()
+        ExpressionNet()
 
 
 def test_unknown_names_and_unwanted_weights(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from face_package import sample
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,6 +23,7 @@ from broadmamba.features.video import detector
 from broadmamba.features.video.detector import FaceDetector
 from broadmamba.features.video.face_extractor import FaceExtractor
 from broadmamba.features.video.faces import Face, crop
+from broadmamba.features.video.resampling import resized
 from broadmamba.features.video.sampling import MOST_PICTURES, PICTURES_A_SECOND, rows_of_spans, sample_times
 from broadmamba.features.video.tracking import LOST_AFTER, link, most_prominent, mouth_motion, overlap
 from broadmamba.media.recording import Frame
@@ -212,6 +214,32 @@ def test_a_crop_is_the_square_around_the_face(face: Face) -> None:
                 expected[y, x] = picture[top + y, left + x]
     np.testing.assert_array_equal(crop(picture, face, side), expected)
     assert crop(picture, face, 17).shape == (17, 17, 3)
+
+
+sides = st.one_of(st.integers(1, 40), st.integers(1, 300))
+
+
+@settings(max_examples=150, deadline=None)
+@given(before=st.tuples(sides, sides), after=st.tuples(sides, sides), seed=st.integers(0, 99), extreme=st.booleans())
+def test_other_sizes_are_those_of_torch(
+    before: tuple[int, int], after: tuple[int, int], seed: int, extreme: bool
+) -> None:
+    generator = np.random.default_rng(seed)
+    picture = generator.integers(0, 256, (*before, 3), dtype=np.uint8)
+    picture = (picture & 128) // 128 * 255 if extreme else picture  # black and white, where sums are largest
+    np.testing.assert_array_equal(resized(picture, *after), torch_resized(picture, *after))
+
+
+@pytest.mark.parametrize("height", [360, 576, 720, 1080, 2160])
+def test_pictures_of_films_become_those_of_torch(height: int) -> None:
+    picture = np.random.default_rng(height).integers(0, 256, (height, height * 16 // 9, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(resized(picture, 180, 320), torch_resized(picture, 180, 320))
+
+
+def torch_resized(picture: np.ndarray, height: int, width: int) -> np.ndarray:
+    planes = torch.from_numpy(picture).permute(2, 0, 1)[None]
+    made = torch.nn.functional.interpolate(planes, (height, width), mode="bilinear", antialias=True)
+    return made[0].permute(1, 2, 0).numpy()
 
 
 def drawn_face() -> np.ndarray:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from broadmamba.data.conversation import near
 from broadmamba.errors import InputError
-from broadmamba.features.video.densenet_extractor import load_densenet121
+from broadmamba.extras import missing_extra
 from broadmamba.features.video.expression import load_expression
 from broadmamba.features.video.face_extractor import FaceExtractor
 
@@ -25,6 +25,10 @@ def _expression(weights: Path | None) -> FaceExtractor:
 def _densenet121(weights: Path | None) -> FaceExtractor:
     if weights is None:
         raise InputError("the video feature densenet121 needs a file of weights (--weights FILE), found none")
+    try:
+        from broadmamba.features.video.densenet_extractor import load_densenet121
+    except ModuleNotFoundError as error:
+        raise missing_extra("the video feature densenet121", error) or error from None
     return load_densenet121(weights)
 
 
@@ -44,7 +48,8 @@ def load_video(name: str, weights: Path | None = None) -> FaceExtractor:
 
     Raises:
         InputError: there is none of this name, or the weights are missing, damaged or not wanted.
-        MissingExtraError: the face detector is not installed, or the weights of `expression` have not been fetched.
+        MissingExtraError: the face detector or, for `densenet121`, torch is not installed, or the weights of
+            `expression` have not been fetched.
     """
     if name not in VIDEO_EXTRACTORS:
         known = list(VIDEO_EXTRACTORS)

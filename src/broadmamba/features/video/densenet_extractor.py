@@ -50,8 +50,10 @@ def load_densenet121(weights: Path) -> FaceExtractor:
     network.eval().requires_grad_(False)
     mean, deviation = (torch.tensor(values).view(3, 1, 1) for values in (_MEAN, _DEVIATION))
 
-    def numbers(faces: Tensor) -> Tensor:
-        output: Tensor = network((faces / 255 - mean) / deviation)
+    @torch.inference_mode()
+    def numbers(faces: NDArray[np.uint8]) -> NDArray[np.float32]:
+        pictures = torch.from_numpy(faces).permute(0, 3, 1, 2).float()  # channels last in memory
+        output: NDArray[np.float32] = network((pictures / 255 - mean) / deviation).numpy()
         return output
 
     spec = FeatureSpec(

@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 from broadmamba.errors import MissingExtraError, PassingError
 from broadmamba.features.video import _detector_child
 from broadmamba.features.video._detector_child import BOX, COUNT, SIZE
-from broadmamba.features.video.faces import Face, resized
+from broadmamba.features.video.faces import Face
+from broadmamba.features.video.resampling import resized
 
 DETECTION_SIZE = 320
 """Longer side of the picture that the detector sees, in pixels."""

@@ -7,20 +7,29 @@ their mean, maximum and standard deviation over the span's pictures.
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from broadmamba.data.spec import FeatureSpec
 from broadmamba.features.video.detector import FaceDetector
-from broadmamba.features.video.expression_net import CLASSES, FEATURES, INPUT_SIZE, ExpressionNet
 from broadmamba.features.video.expression_weights import PACKAGE_VERSION, WEIGHTS_SHA256, load_weights
 from broadmamba.features.video.face_extractor import FaceExtractor
-from broadmamba.features.video.faces import one_thread
+from broadmamba.networks import network_file
+from broadmamba.sessions import Session
+
+CLASSES = ("neutral", "happy", "sad", "angry", "fearful", "disgusted", "surprised")
+"""What the net tells apart, in its own order."""
+
+INPUT_SIZE = 112
+"""Height and width of the face that it sees."""
+
+FEATURES = 256
+"""Width of the layer before the classes."""
 
 _NUMBERS = (*CLASSES, *(f"feature{number}" for number in range(FEATURES)))
 COLUMNS = tuple(f"{name}_{statistic}" for statistic in ("mean", "max", "sd") for name in _NUMBERS)
 """Names of the 789 columns: `neutral_mean`, …, `feature255_sd`."""
+
+_GRAPH_SHA256 = "1b9ab51ca69f355fb1220cc4644d331dfe05ea580fe6c74154f0a7dee7f8c653"
 
 
 def load_expression() -> FaceExtractor:
@@ -30,7 +39,7 @@ def load_expression() -> FaceExtractor:
         MissingExtraError: its weights have not been fetched, or the face detector is not installed.
         InputError: the weights in the cache are damaged.
     """
-    network = load_expression_net()
+    network = ExpressionNet()
     spec = FeatureSpec(
         name="expression",
         modality="video",
@@ -42,23 +51,37 @@ def load_expression() -> FaceExtractor:
         columns=COLUMNS,
     )
 
-    def numbers(faces: Tensor) -> Tensor:
-        with one_thread():
-            return torch.cat(network(faces), dim=1)
-
-    return FaceExtractor(spec, INPUT_SIZE, numbers, mean_max_sd, FaceDetector())
+    return FaceExtractor(spec, INPUT_SIZE, network, mean_max_sd, FaceDetector())
 
 
-def load_expression_net() -> ExpressionNet:
-    """The net with its weights out of the cache, for inference.
+class ExpressionNet:
+    """The net, with its weights out of the cache.
 
     Raises:
         MissingExtraError: the weights have not been fetched.
-        InputError: the weights in the cache are damaged.
+        InputError: the weights in the cache, or the graph, are damaged.
     """
-    network = ExpressionNet()
-    network.load_state_dict({name: torch.from_numpy(values) for name, values in load_weights().items()})
-    return network.eval().requires_grad_(False)
+
+    def __init__(self) -> None:
+        weights = load_weights()
+        for name, values in weights.items():
+            if name.endswith("pointwise.weight"):  # a convolution of 1×1, stored as the matrix that it is
+                weights[name] = values[:, :, None, None]
+        graph = network_file("expression.onnx", _GRAPH_SHA256)
+        what = "the net of the feature expression"
+        self._session = Session(graph, weights, what=what, device="cpu", threads=1)  # too small for more
+
+    def __call__(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Look at faces.
+
+        Args:
+            faces: `(batch, 112, 112, 3)`, red, green, blue.
+
+        Returns:
+            `(batch, 7 + 256)`: the probabilities in the order of `CLASSES`, and the features before them.
+        """
+        (numbers,) = self._session.run({"faces": faces.astype(np.float32)}, ["numbers"])
+        return numbers
 
 
 def mean_max_sd(numbers: NDArray[np.float32]) -> NDArray[np.float32]:

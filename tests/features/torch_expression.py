@@ -1,8 +1,4 @@
-"""The network behind the feature `expression`: a small densely connected net of depthwise separable convolutions.
-
-It is face-api's FaceExpressionNet (MIT): four blocks that halve the picture, a mean over what is left, and one
-linear layer. Layer names follow the published weights: `dense0.conv1.depthwise`, …, `fc`.
-"""
+"""The net of the feature `expression` in PyTorch, which its graph is held against."""
 
 from __future__ import annotations
 
@@ -13,14 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-CLASSES = ("neutral", "happy", "sad", "angry", "fearful", "disgusted", "surprised")
-"""What the net tells apart, in its own order."""
-
-INPUT_SIZE = 112
-"""Height and width of the face that it sees."""
-
-FEATURES = 256
-"""Width of the layer before the classes."""
+from broadmamba.features.video.expression import CLASSES, FEATURES
 
 _CHANNELS = (3, 32, 64, 128, FEATURES)
 _MEAN_RGB = (122.782, 117.001, 104.298)
@@ -60,7 +49,7 @@ class DenseBlock(nn.Module):
         return cast(Tensor, self.conv3(third.relu()).add_(third).relu_())
 
 
-class ExpressionNet(nn.Module):
+class TorchExpressionNet(nn.Module):
     """A face to the probabilities of seven expressions, and the layer before them."""
 
     mean: Tensor
