@@ -1,4 +1,4 @@
-"""Files damaged in the ways of their formats: JSON and XML by structure, text by line, binary files by header."""
+"""Files damaged in the ways of their formats: JSON, XML and graphs by structure, text by line, others by header."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from copy import deepcopy
 from pathlib import PurePath
 from random import Random
 from typing import Any
+
+import onnx
+from google.protobuf.message import DecodeError, Message
 
 _JSON = (".json",)
 _LINES = (".jsonl", ".ndjson")
@@ -105,6 +108,8 @@ def _ways(suffix: str) -> list[Way]:
         return [_xml, _xml, _xml, _text]
     if suffix == ".safetensors":
         return [_safetensors_header, _safetensors_header, _numbers, *_BINARY_WAYS]
+    if suffix == ".onnx":
+        return [*[_graph] * 40, *_BINARY_WAYS]
     if suffix == ".npy":
         return [_npy_header, _npy_header, _numbers, *_BINARY_WAYS]
     if suffix in (*_BINARY, *_MEDIA):
@@ -249,6 +254,88 @@ def _encoding(content: bytes, chance: Random, others: Sequence[bytes]) -> bytes:
         ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig", "cp1252", "cp1251", "utf-32", "cp037", "koi8-r"]
     )
     return text.encode(name, "replace")
+
+
+# --- graphs ----------------------------------------------------------------------------------------------------------
+
+_NUMBERS = [0, 1, -1, 2, 3, 7, 8, 16, 255, 2**15, 2**20, 2**31 - 1, -(2**31), 2**40, 2**62, 2**63 - 1, -(2**63)]
+_NAMES = [
+    *(
+        "",
+        "x",
+        "weights",
+        "*/_ORT_MEM_ADDR_/*",
+        "/etc/passwd",
+        "é",
+        "com.microsoft",
+        "Loop",
+        "RandomNormal",
+        "Identity",
+    ),
+    *("Concat", "Expand", "Tile", "ConstantOfShape", "Transpose", "MatMul", "Reshape", "Cast", "axis", "perm", "body"),
+]
+
+
+def _graph(content: bytes, chance: Random, others: Sequence[bytes]) -> bytes:
+    """An ONNX model in which one field of one part is lost, doubled, moved, or another."""
+    try:
+        model = onnx.ModelProto.FromString(content)
+        model.SerializeToString()
+    except (DecodeError, UnicodeDecodeError):  # damaged before
+        return _flip(content, chance, others)
+    fields = list(_fields(model))
+    part, field, value = chance.choice(fields)
+    way = chance.randrange(6)
+    if not _several(value):
+        if way == 0 or isinstance(value, Message):
+            part.ClearField(field.name)
+        else:
+            setattr(part, field.name, _other(field, value, fields, chance))
+        return model.SerializeToString()
+    at, other, kept = chance.randrange(len(value)), chance.randrange(len(value)), list(value)
+    if way == 0:
+        del kept[at]
+    elif way == 1:
+        kept[at:at] = [kept[other]] * chance.choice([1, 1, 3, 300])
+    elif way == 2:
+        kept[at], kept[other] = kept[other], kept[at]
+    else:
+        kept[at] = _other(field, kept[at], fields, chance)
+    kept = [type(one).FromString(one.SerializeToString()) if isinstance(one, Message) else one for one in kept]
+    part.ClearField(field.name)
+    getattr(part, field.name).extend(kept)
+    return model.SerializeToString()
+
+
+def _other(field: Any, value: Any, fields: Sequence[Any], chance: Random) -> Any:
+    """Another value of a field, often one of the same kind from elsewhere."""
+    same = [one for _, _, v in fields for one in (v if _several(v) else [v]) if type(one) is type(value)]
+    if isinstance(value, Message):
+        return chance.choice(same)
+    if isinstance(value, str):
+        return chance.choice([*_NAMES, *(chance.choice(same) for _ in range(len(_NAMES)))])
+    if isinstance(value, bytes):
+        return chance.choice([b"", value + b"\0" * 4, value[:-4], bytes(len(value)), b"\xff" * len(value)])
+    if isinstance(value, float):
+        return chance.choice([0.0, -1.0, 1e30, float("nan"), float("inf"), value * 2])
+    if field.type == field.TYPE_ENUM:
+        return chance.choice([known.number for known in field.enum_type.values])
+    bits = 31 if field.type == field.TYPE_INT32 else 63
+    number = chance.choice([*_NUMBERS, value + 1, value - 1, value * 2, -value, chance.choice(same)])
+    return min(max(number, -(2**bits)), 2**bits - 1)
+
+
+def _fields(message: Message) -> Any:
+    """Every field in a model that is there, with the message that it is in."""
+    for field, value in message.ListFields():
+        yield message, field, value
+        for one in value if _several(value) else [value]:
+            if isinstance(one, Message):
+                yield from _fields(one)
+
+
+def _several(value: Any) -> bool:
+    return not isinstance(value, (str, bytes, int, float, Message))
 
 
 # --- binary files ----------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from onnx import numpy_helper
 
 from broadmamba.data.conversation import Conversation
 from broadmamba.data.corpus import Corpus
@@ -35,6 +36,8 @@ from broadmamba.media.recording import Recording
 from broadmamba.media.transcripts import read_transcript
 from broadmamba.recognition.outputs import render
 from broadmamba.recognition.prediction import ConversationPrediction, UtterancePrediction
+from broadmamba.sessions import Session
+from broadmamba.storage import atomic_write, map_arrays, read_bytes, save_arrays
 from broadmamba.training.checkpoint import Checkpoint
 from broadmamba.training.comparison import compare_runs
 from broadmamba.training.fit import Epoch, fit
@@ -280,6 +283,78 @@ class Models(Area):
         assert np.allclose(scores.probabilities.sum(1), 1, atol=1e-3)
 
 
+class Graphs(Area):
+    """Networks as graphs: what they make of fixed inputs, again the same."""
+
+    fixed = frozenset({"weights.safetensors"})
+
+    def prepare(self) -> None:
+        from broadmamba.export.graph import GraphWriter
+
+        random = np.random.default_rng(0)
+        shapes = {
+            "recurrent": {"input": (1, 24, 4), "recurrent": (1, 24, 6), "bias": (1, 48), "out": (6, 3)},
+            "pictures": {"kernel": (4, 2, 3, 3), "bias": (4,), "out": (4, 3)},
+            "scanned": {"decay": (4,), "branch": (4, 4)},
+        }
+        inputs = {
+            "recurrent": [("x", "float32", ["B", "T", 4])],
+            "pictures": [("x", "float32", ["B", 2, 8, 8])],
+            "scanned": [("x", "float32", ["T", 4]), ("index", "int64", ["T"])],
+        }
+        for name, of in shapes.items():
+            graph = GraphWriter(of)
+            y = getattr(self, f"_{name}")(graph)
+            folder = self.subjects / name
+            graph.op("Softmax", y, axis=-1, name="y")
+            with atomic_write(folder / "graph.onnx") as file:
+                file.write(graph.model(inputs[name], ["y"]))
+            weights = {key: random.normal(size=shape).astype(np.float32) for key, shape in of.items()}
+            save_arrays(folder / "weights.safetensors", weights)
+        self.x = {"recurrent": random.normal(size=(2, 5, 4)), "pictures": random.normal(size=(2, 2, 8, 8))}
+        self.x["scanned"] = random.normal(size=(6, 4))
+
+    def _recurrent(self, graph: Any) -> str:
+        turned = graph.op("Transpose", "x", perm=[1, 0, 2])
+        weights = [graph.weight(name) for name in ("input", "recurrent", "bias")]
+        _, last = graph.ops("LSTM", turned, *weights, names=2, hidden_size=6)
+        return graph.op("MatMul", graph.op("Squeeze", last, graph.constant([0])), graph.weight("out"))
+
+    def _pictures(self, graph: Any) -> str:
+        seen = graph.op("Conv", "x", graph.weight("kernel"), graph.weight("bias"), pads=[1, 1, 1, 1], strides=[2, 2])
+        pooled = graph.op("GlobalAveragePool", graph.op("Relu", seen))
+        return graph.op("MatMul", graph.op("Flatten", pooled), graph.weight("out"))
+
+    def _scanned(self, graph: Any) -> str:
+        size = graph.op("Shape", "index")
+        ones = graph.op("ConstantOfShape", size, value=numpy_helper.from_array(np.array([1.0], np.float32)))
+        x = graph.op("Mul", graph.op("Gather", "x", "index", axis=0), graph.op("Unsqueeze", ones, graph.constant([1])))
+        start = graph.op("Mul", graph.weight("decay"), graph.constant(0.0))
+        with graph.body(["state", "row"]) as step:
+            state = graph.op("Add", graph.op("Mul", "state", graph.weight("decay")), "row")
+            kept = graph.op("Identity", state)
+        _, rows = graph.ops("Scan", start, x, names=2, body=step.graph([state, kept]), num_scan_inputs=1)
+        with graph.body() as left:
+            one = graph.op("MatMul", rows, graph.weight("branch"))
+        with graph.body() as right:
+            other = graph.op("Concat", graph.op("Slice", rows, *map(graph.constant, ([0], [2], [1]))), rows, axis=1)
+            other = graph.op("Slice", other, *map(graph.constant, ([0], [4], [1])))
+        long = graph.op("Less", graph.constant(3), graph.op("Squeeze", size))
+        return graph.op("If", long, then_branch=left.graph([one]), else_branch=right.graph([other]))
+
+    def read(self, case: Path, subject: str) -> None:
+        weights = map_arrays(case / "weights.safetensors")
+        inputs = {"x": self.x[subject].astype(np.float32), "index": np.arange(6)[::-1].copy()}
+        found = []
+        for _ in range(2):
+            session = Session(read_bytes(case / "graph.onnx"), weights, what="the network", device="cpu", threads=1)
+            given = {name: inputs.get(name, inputs["x"]) for name in session.inputs}
+            found.append(session.run(given, session.outputs))
+        for one, again in zip(*found, strict=True):
+            assert one.dtype == np.float32
+            np.testing.assert_array_equal(one, again)
+
+
 class Encoders(Area):
     """Folders of text encoders, fine-tuned ones too, and the rows that they make."""
 
@@ -420,6 +495,7 @@ AREAS: dict[str, Callable[[Path], Area]] = {
     "corpora": Corpora,
     "converted": Converted,
     "models": Models,
+    "graphs": Graphs,
     "encoders": Encoders,
     "runs": Runs,
     "records": Records,
