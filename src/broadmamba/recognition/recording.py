@@ -86,11 +86,12 @@ def predict_recording(
         weights: of the video feature's network, where it has none of its own.
         progress: told how far the work is.
 
-    What the user should know (utterances without sound or faces, and why; tracks and channels) is told in warnings.
+    What the user should know (utterances without sound or faces, and why; parts that are not installed; tracks and
+    channels) is told in warnings.
 
     Raises:
         InputError: the recording or the transcript cannot be used, or the transcript is of another recording.
-        MissingExtraError: an optional part is needed; the message says which.
+        MissingExtraError: an optional part is needed, and the model cannot do without; the message says which.
         IncompatibleError: the model reads a feature that cannot be made here.
     """
     with Recording.open(path, listening.sound) as recording:
@@ -198,21 +199,40 @@ def _loaders(
 ) -> dict[str, Load]:
     """What makes each audio and video feature of the model that the recording has a stream for.
 
+    A modality that needs a part which is not installed is left out, with a warning, if the model reads another.
+
     Raises:
         IncompatibleError: nothing here makes a feature that the model reads.
+        MissingExtraError: a part is not installed, and without it there is nothing that the model reads.
     """
     streams = {"audio": recording.has_audio, "video": recording.has_video}
     loaders: dict[str, Load] = {}
+    lacking: dict[str, MissingExtraError] = {}
     for modality, there in streams.items():
-        for spec in features.get(modality, ()) if there else ():
-            load: Load = (
-                partial(load_audio, spec.name) if modality == "audio" else partial(load_video, spec.name, weights)
-            )
-            try:
-                made = load().spec
-            except InputError as error:
-                raise IncompatibleError(f"the model reads {spec.describe()}, made nowhere here: {error}") from None
-            if (made.width, made.sha256) != (spec.width, spec.sha256):
-                raise IncompatibleError(f"the model reads {spec.describe()}, what is made here is {made.describe()}")
-            loaders[spec.name] = load
+        specs = features.get(modality, ()) if there else ()
+        try:
+            loaders |= {spec.name: _loader(spec, weights) for spec in specs}
+        except MissingExtraError as error:
+            lacking[" and ".join(spec.name for spec in specs)] = error
+    if lacking and not loaders and not features.get("text"):
+        raise next(iter(lacking.values()))
+    for names, reason in lacking.items():
+        _log.warning("%s is labelled without %s: %s", recording.path, names, reason)
     return loaders
+
+
+def _loader(spec: FeatureSpec, weights: Path | None) -> Load:
+    """What makes a feature.
+
+    Raises:
+        IncompatibleError: nothing here makes it.
+        MissingExtraError: what makes it is not installed.
+    """
+    load: Load = partial(load_audio, spec.name) if spec.modality == "audio" else partial(load_video, spec.name, weights)
+    try:
+        made = load().spec
+    except InputError as error:
+        raise IncompatibleError(f"the model reads {spec.describe()}, made nowhere here: {error}") from None
+    if (made.width, made.sha256) != (spec.width, spec.sha256):
+        raise IncompatibleError(f"the model reads {spec.describe()}, what is made here is {made.describe()}")
+    return load
