@@ -279,10 +279,12 @@ _NAMES = [
 def _graph(content: bytes, chance: Random, others: Sequence[bytes]) -> bytes:
     """An ONNX model in which one field of one part is lost, doubled, moved, or another."""
     try:
-        model = onnx.ModelProto.FromString(content)
-        model.SerializeToString()
-    except (DecodeError, UnicodeDecodeError):  # damaged before
+        return _changed_graph(onnx.ModelProto.FromString(content), chance)
+    except (DecodeError, UnicodeDecodeError, IndexError):  # damaged before, or nothing is left
         return _flip(content, chance, others)
+
+
+def _changed_graph(model: onnx.ModelProto, chance: Random) -> bytes:
     fields = list(_fields(model))
     part, field, value = chance.choice(fields)
     way = chance.randrange(6)
