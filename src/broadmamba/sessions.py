@@ -111,12 +111,21 @@ def has_graphics_processor() -> bool:
     return "CUDAExecutionProvider" in ort.get_available_providers()
 
 
-def _providers(device: str) -> list[str]:
+def check_device(device: str) -> None:
+    """Refuse a device that networks cannot run on here.
+
+    Raises:
+        InputError: it is none of `DEVICES`, or ONNX Runtime was not built for it.
+    """
     if device not in DEVICES:
         raise InputError(f"device {device!r}: expected one of {', '.join(DEVICES)}")
-    there = has_graphics_processor()
-    if device == "cuda" and not there:
+    if device == "cuda" and not has_graphics_processor():
         raise InputError("device 'cuda': this ONNX Runtime knows no graphics processor (pip install onnxruntime-gpu)")
+
+
+def _providers(device: str) -> list[str]:
+    check_device(device)
+    there = has_graphics_processor()
     return ["CUDAExecutionProvider", "CPUExecutionProvider"] if there and device != "cpu" else ["CPUExecutionProvider"]
 
 

@@ -142,6 +142,12 @@ def write_text(path: Path | str, text: str) -> None:
         file.write(utf8(text))
 
 
+def write_bytes(path: Path | str, content: bytes) -> None:
+    """Write bytes atomically."""
+    with atomic_write(path) as file:
+        file.write(content)
+
+
 def utf8(text: str) -> bytes:
     """The text as UTF-8, with a question mark for each half of a character."""
     return text.encode("utf-8", "replace")

@@ -117,7 +117,7 @@ def test_ids_and_other_features_are_not_mixed_up(corpus: Corpus, folders: dict[s
     with pytest.raises(InputError, match="cannot read the token ids of another, bert-tokens"):
         fit(corpus, config_of("emoberta", folders["roberta"]))
     fit(corpus, config_of("compm", folders["bert"])).checkpoint.save(tmp_path / "model")
-    config = tmp_path / "model" / "config.json"
+    config = tmp_path / "model" / "manifest.json"
     config.write_text(config.read_text("utf-8").replace('"pooling": "tokens"', '"pooling": "mean"'), "utf-8")
     with pytest.raises(CheckpointError, match="compm trains a text encoder itself"):
         Checkpoint.load(tmp_path / "model")

@@ -52,7 +52,7 @@ def test_given_again_it_only_shows_what_is_there(command: Callable[..., Any], co
 def test_features_are_chosen(command: Callable[..., Any], corpus: Path, tmp_path: Path) -> None:
     result = command("train", corpus, "--out", tmp_path / "runs", "--features", "audio=tiny-audio", *SMALL)
     assert result.code == 0
-    found = read(tmp_path / "runs" / "seed-0" / "model" / "config.json")
+    found = read(tmp_path / "runs" / "seed-0" / "model" / "manifest.json")
     assert list(found["features"]) == ["audio"] and found["features"]["audio"][0]["name"] == "tiny-audio"
 
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from broadmamba.data.batching import UNLABELLED, Batch, Prepared, bucket, padding_share, prepare
 from broadmamba.data.conversation import Conversation, LabelSet, Utterance
 from broadmamba.data.normalise import Normaliser
+from broadmamba.data.rows import rows_of
 from broadmamba.errors import InputError
 
 LENGTHS = st.lists(st.integers(1, 200), min_size=1, max_size=60)
@@ -128,7 +129,9 @@ LABELS = LabelSet(["glad", "sad"])
 def test_preparing_turns_names_into_numbers_and_normalises() -> None:
     values = np.array([[1.0], [3.0], [np.nan], [5.0], [1.0]], dtype=np.float32)
     normaliser = Normaliser(np.array([1.0], np.float32), np.array([2.0], np.float32))
-    prepared = prepare(CONVERSATIONS, LABELS, {"text": normaliser, "audio": normaliser}, {"text": values})
+    prepared = prepare(
+        CONVERSATIONS, LABELS, rows_of(CONVERSATIONS, {"text": normaliser, "audio": normaliser}, {"text": values})
+    )
     assert prepared.lengths == (2, 3)
     assert prepared.labels.tolist() == [1, 0, UNLABELLED, UNLABELLED, UNLABELLED]
     assert prepared.speakers.tolist() == [0, -1, 0, 1, 0]
@@ -140,7 +143,7 @@ def test_preparing_turns_names_into_numbers_and_normalises() -> None:
 def test_an_unknown_label_is_refused_with_the_nearest_one() -> None:
     odd = Conversation("c", (Utterance("c0", label="saad"),))
     with pytest.raises(InputError, match=r"unknown label 'saad'; known are glad, sad \(did you mean sad\?\)"):
-        prepare([odd], LABELS, {}, {})
+        prepare([odd], LABELS, rows_of([odd], {}, {}))
 
 
 def test_taking_modalities_away_leaves_the_rest() -> None:

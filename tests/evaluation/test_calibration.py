@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
+from broadmamba.bundle.manifest import COLDEST, HOTTEST
 from broadmamba.errors import InputError
-from broadmamba.evaluation.calibration import COLDEST, HOTTEST, fit_temperature, scale
+from broadmamba.evaluation.calibration import fit_temperature, scale
 from broadmamba.evaluation.metrics import expected_calibration_error
 
 

@@ -16,10 +16,10 @@ import pytest
 
 parselmouth = pytest.importorskip("parselmouth", reason="praat-parselmouth is not installed")
 
+from broadmamba.bundle.inputs import IDENTITY  # noqa: E402
 from broadmamba.data.readers.table import read  # noqa: E402
 from broadmamba.features.audio import load_audio  # noqa: E402
 from broadmamba.features.audio.prosody import PROSODY_COLUMNS, prosody  # noqa: E402
-from broadmamba.training.checkpoint import IDENTITY  # noqa: E402
 
 PRAAT = r"""
 sound = selected ("Sound")

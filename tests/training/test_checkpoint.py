@@ -28,8 +28,10 @@ from broadmamba.errors import BroadMambaError, CheckpointError, IncompatibleErro
 from broadmamba.training.checkpoint import Checkpoint
 from broadmamba.training.fit import fit
 from broadmamba.training.report import report_split
+from bundles import resign
 from corpora import LABELS, make_corpus, tiny_config
 
+FILES = ["README.md", "graph.onnx", "manifest.json", "model.safetensors", "ridge.safetensors"]
 CORPUS = make_corpus(21, modalities=("text", "audio", "video"), missing=0.1, gaps=0.1)
 
 
@@ -71,8 +73,8 @@ def test_everything_that_gives_a_number_its_meaning_travels(checkpoint: Checkpoi
     text = replace(checkpoint.features["text"][0], licence="CC0", trained_on_labels=True)
     made = replace(checkpoint, provenance={}, temperature=1.7, features={**checkpoint.features, "text": (text,)})
     made.save(tmp_path / "model")
-    values = json.loads((tmp_path / "model" / "config.json").read_text("utf-8"))
-    (tmp_path / "model" / "config.json").write_text(json.dumps({**values, "provenance": provenance}), "utf-8")
+    values = json.loads((tmp_path / "model" / "manifest.json").read_text("utf-8"))
+    (tmp_path / "model" / "manifest.json").write_text(json.dumps({**values, "provenance": provenance}), "utf-8")
     loaded = Checkpoint.load(tmp_path / "model")
     assert loaded.labels == checkpoint.labels == LabelSet(LABELS)
     assert loaded.features == made.features
@@ -83,7 +85,13 @@ def test_everything_that_gives_a_number_its_meaning_travels(checkpoint: Checkpoi
     for m, normaliser in checkpoint.normalisers.items():
         assert np.array_equal(normaliser.mean, loaded.normalisers[m].mean)
         assert np.array_equal(normaliser.scale, loaded.normalisers[m].scale)
-    assert sorted(p.name for p in (tmp_path / "model").iterdir()) == ["README.md", "config.json", "model.safetensors"]
+    assert sorted(p.name for p in (tmp_path / "model").iterdir()) == [
+        "README.md",
+        "graph.onnx",
+        "manifest.json",
+        "model.safetensors",
+        "ridge.safetensors",
+    ]
 
 
 def test_other_entries_in_the_folder_are_left_alone(folder: Path, checkpoint: Checkpoint) -> None:
@@ -201,17 +209,17 @@ def refused(folder: Path) -> str:
 
 
 def test_missing_files(folder: Path, tmp_path: Path) -> None:
-    assert "config.json" in refused(tmp_path / "nowhere")
+    assert "manifest.json" in refused(tmp_path / "nowhere")
     (folder / "README.md").unlink()
     Checkpoint.load(folder)  # the card is for people
     (folder / "model.safetensors").rename(tmp_path / "moved")
-    assert "model.safetensors: there is no such file" in refused(folder)
-    (folder / "config.json").unlink()
-    assert "expected a model folder with config.json" in refused(folder)
+    assert "model.safetensors is not there" in refused(folder)
+    (folder / "manifest.json").unlink()
+    assert "expected a model folder with manifest.json" in refused(folder)
 
 
 @pytest.mark.parametrize("keep", [0, 1, 7, 8, 100, 0.5, 0.999])
-@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+@pytest.mark.parametrize("name", ["model.safetensors", "manifest.json"])
 def test_truncated_files(folder: Path, name: str, keep: float) -> None:
     content = (folder / name).read_bytes()
     (folder / name).write_bytes(content[: int(keep * len(content)) if isinstance(keep, float) else keep])
@@ -219,17 +227,17 @@ def test_truncated_files(folder: Path, name: str, keep: float) -> None:
 
 
 @pytest.mark.parametrize("junk", [bytes(range(256)), b"\xff" * 999, b"PK\x03\x04" + bytes(64), b"{}", b"null"])
-@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+@pytest.mark.parametrize("name", ["model.safetensors", "manifest.json"])
 def test_junk_files(folder: Path, name: str, junk: bytes) -> None:
     (folder / name).write_bytes(junk)
     refused(folder)
 
 
 def test_another_format_or_version(folder: Path) -> None:
-    original = json.loads((folder / "config.json").read_text())
+    original = json.loads((folder / "manifest.json").read_text())
     for change in ({"version": 2}, {"version": "3"}, {"format": "broadmamba-corpus"}, {"format": None}):
-        (folder / "config.json").write_text(json.dumps({**original, **change}))
-        assert "expected format 'broadmamba-model' version 3" in refused(folder)
+        (folder / "manifest.json").write_text(json.dumps({**original, **change}))
+        assert "expected format 'broadmamba-bundle' version 4" in refused(folder)
 
 
 EDITS: list[Callable[[dict[str, Any]], Any]] = [
@@ -273,9 +281,9 @@ EDITS: list[Callable[[dict[str, Any]], Any]] = [
 
 @pytest.mark.parametrize("edit", EDITS)
 def test_an_edited_config_that_does_not_fit_the_weights(folder: Path, edit: Callable[[dict[str, Any]], Any]) -> None:
-    config = json.loads((folder / "config.json").read_text())
+    config = json.loads((folder / "manifest.json").read_text())
     edit(config)
-    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "manifest.json").write_text(json.dumps(config))
     started = time.process_time()
     refused(folder)
     assert time.process_time() - started < 5
@@ -311,12 +319,14 @@ def test_hostile_models_are_refused_before_they_take_memory(tmp_path: Path) -> N
         folder = tmp_path / str(number)
         folder.mkdir()
         config = {
-            "format": "broadmamba-model", "version": 3, "system": system, "labels": ["a", "b"],
+            "format": "broadmamba-bundle", "version": 4, "system": system, "labels": ["a", "b"],
             "speaker_relative": [], "temperature": 1.0, "features": {"text": [spec]}, "provenance": {},
-            "model": {"widths": {"text": 6}, "classes": 2, **changes},
+            "model": {"widths": {"text": 6}, "classes": 2, **changes}, "files": {"model.safetensors": ""},
         }  # fmt: skip
-        (folder / "config.json").write_text(json.dumps(config))
-        save_file({"model.x": np.zeros(1000, np.float32)}, folder / "model.safetensors")
+        (folder / "manifest.json").write_text(json.dumps(config))
+        numbers = {"model.x": 1000, "normaliser.text.mean": 6, "normaliser.text.scale": 6}
+        save_file({name: np.ones(n, np.float32) for name, n in numbers.items()}, folder / "model.safetensors")
+        resign(folder)
         folders.append(str(folder))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(
@@ -334,10 +344,10 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 @pytest.fixture(scope="module")
 def saved(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A model folder whose `config.json` may be changed, and its content."""
+    """A model folder whose manifest may be changed, and its content."""
     folder = tmp_path_factory.mktemp("edited")
     checkpoint.save(folder)
-    return folder, (folder / "config.json").read_text()
+    return folder, (folder / "manifest.json").read_text()
 
 
 @given(data=st.data())
@@ -353,7 +363,7 @@ def test_any_value_anywhere_in_the_config_is_told_or_harmless(saved: tuple[Path,
         st.one_of(st.none(), st.booleans(), st.integers(-2, 12), st.floats(-2, 2), st.text(max_size=3))
         | st.sampled_from([[], {}, [[]], [None], {"a": 1}, ["text"]])
     )
-    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "manifest.json").write_text(json.dumps(config))
     try:
         loaded = Checkpoint.load(folder)
         loaded.score(loaded.prepare(CORPUS.split("test").conversations, CORPUS.split("test").features))
@@ -383,9 +393,12 @@ def test_weights_that_do_not_fit_or_are_no_numbers(folder: Path) -> None:
         save_file(
             {name: np.ascontiguousarray(v) for name, v in {**whole, **change}.items()}, folder / "model.safetensors"
         )
-        refused(folder)
+        assert "SHA-256 of model.safetensors" in refused(folder)
+        resign(folder)
+        assert "SHA-256" not in refused(folder)
     for gone in (weight, "normaliser.audio.mean"):
         save_file({name: v for name, v in whole.items() if name != gone}, folder / "model.safetensors")
+        resign(folder)
         refused(folder)
 
 
@@ -426,7 +439,13 @@ def test_a_kill_while_saving_leaves_the_old_model_or_the_new(checkpoint: Checkpo
         assert all(torch.equal(state[name], known[name]) for name in known)
         checkpoint.save(folder)  # over what the kill left
         assert Checkpoint.load(folder).temperature == checkpoint.temperature
-        assert sorted(p.name for p in folder.iterdir()) == ["README.md", "config.json", "model.safetensors"]
+        assert sorted(p.name for p in folder.iterdir()) == [
+            "README.md",
+            "graph.onnx",
+            "manifest.json",
+            "model.safetensors",
+            "ridge.safetensors",
+        ]
         if not killed:
             break
     assert not killed and not seen[0] and seen[-1] and seen == sorted(seen) and len(seen) > 6
@@ -442,7 +461,13 @@ def test_a_full_disk_while_saving_keeps_the_old_model(
         patch.setattr(os, "fsync", full)
         replace(checkpoint, temperature=3.0).save(folder)
     assert Checkpoint.load(folder).temperature == checkpoint.temperature
-    assert sorted(p.name for p in folder.iterdir()) == ["README.md", "config.json", "model.safetensors"]
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "README.md",
+        "graph.onnx",
+        "manifest.json",
+        "model.safetensors",
+        "ridge.safetensors",
+    ]
 
 
 def test_a_model_cannot_be_saved_where_a_file_stands(checkpoint: Checkpoint, tmp_path: Path) -> None:
@@ -458,6 +483,7 @@ def test_weights_that_overflow_are_told_and_give_no_scores(checkpoint: Checkpoin
         if name.startswith("model.") and "classifier" in name and values.ndim == 2:
             whole[name] = np.full_like(values, 3e38)
     save_file(whole, folder / "model.safetensors")
+    resign(folder)
     loaded = Checkpoint.load(folder)
     with pytest.raises(InputError, match=r"the model mine gives non-finite values for \d+ of \d+ utterances"):
         loaded.score(loaded.prepare_split(CORPUS.split("test")), "mine")

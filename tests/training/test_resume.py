@@ -97,7 +97,10 @@ def test_a_kill_before_any_act_on_a_file_changes_nothing(killer: Killer, variant
         "config.json",
         "summary.json",
         *(f"seed-0/{name}" for name in ("environment.json", "metrics.jsonl", "results.json", "test_predictions.jsonl")),
-        *(f"seed-0/model/{name}" for name in ("README.md", "config.json", "model.safetensors")),
+        *(
+            f"seed-0/model/{name}"
+            for name in ("README.md", "graph.onnx", "manifest.json", "model.safetensors", "ridge.safetensors")
+        ),
     }
     if "patience=2" in settings:
         assert len(expected["seed-0/metrics.jsonl"].splitlines()) < 12, "this variant shall stop early"

@@ -15,6 +15,7 @@ from broadmamba.cli.compare import compare
 from broadmamba.cli.convert import convert
 from broadmamba.cli.doctor import doctor
 from broadmamba.cli.evaluate import evaluate
+from broadmamba.cli.export import export
 from broadmamba.cli.extract import extract
 from broadmamba.cli.fetch import fetch
 from broadmamba.cli.finetune_text import finetune_text
@@ -35,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",  # fills paragraphs, whose lines are those of the source otherwise
 )
-for command in (predict, convert, extract, finetune_text, train, evaluate, compare, reproduce, fetch, doctor):
+for command in (predict, convert, extract, finetune_text, train, evaluate, export, compare, reproduce, fetch, doctor):
     app.command(command.__name__.replace("_", "-"))(command)
 
 

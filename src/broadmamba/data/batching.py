@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from broadmamba.data.conversation import Conversation, LabelSet
-from broadmamba.data.normalise import Normaliser, untouched
+from broadmamba.data.rows import Rows
 
 UNLABELLED = -1
 """Class index of an utterance without a label, and of padding."""
@@ -105,30 +105,27 @@ class Prepared:
         return np.concatenate([[0], np.cumsum(self.lengths)[:-1]]).astype(np.int64)
 
 
-def prepare(
-    conversations: Sequence[Conversation],
-    labels: LabelSet,
-    normalisers: Mapping[str, Normaliser],
-    features: Mapping[str, NDArray[np.float32]],
-) -> Prepared:
-    """Normalise features and turn names into numbers.
+def prepare(conversations: Sequence[Conversation], labels: LabelSet, rows: Rows) -> Prepared:
+    """Rows as tensors, with their labels as numbers.
 
     Args:
-        conversations: what the rows of `features` belong to, in order.
+        conversations: what the rows belong to, in order.
         labels: the order of classes.
-        normalisers: modality → what was fitted on the training split; one without keeps its values.
-        features: modality → `(U, width)`, NaN where missing; modalities that are not given are absent.
+        rows: of the conversations.
     """
-    prepared = {m: normalisers[m].apply(x) if m in normalisers else untouched(x) for m, x in features.items()}
     utterances = [u for c in conversations for u in c]
+    classes = [UNLABELLED if u.label is None else labels.index(u.label) for u in utterances]
+    return replace(unlabelled(rows), labels=torch.tensor(classes, dtype=torch.long))
+
+
+def unlabelled(rows: Rows) -> Prepared:
+    """Rows as tensors, without labels."""
     return Prepared(
-        lengths=tuple(len(c) for c in conversations),
-        features={m: torch.from_numpy(values) for m, (values, _) in prepared.items()},
-        present={m: torch.from_numpy(present) for m, (_, present) in prepared.items()},
-        speakers=torch.tensor([s for c in conversations for s in c.speaker_indices()], dtype=torch.long),
-        labels=torch.tensor(
-            [UNLABELLED if u.label is None else labels.index(u.label) for u in utterances], dtype=torch.long
-        ),
+        lengths=rows.lengths,
+        features={m: torch.from_numpy(values) for m, values in rows.features.items()},
+        present={m: torch.from_numpy(present) for m, present in rows.present.items()},
+        speakers=torch.from_numpy(rows.speakers),
+        labels=torch.full((len(rows.speakers),), UNLABELLED),
     )
 
 

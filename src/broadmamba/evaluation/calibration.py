@@ -10,10 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from broadmamba.bundle.manifest import COLDEST, HOTTEST
 from broadmamba.errors import InputError
-
-COLDEST, HOTTEST = 0.1, 10.0
-"""Temperatures between which one is looked for. Where every utterance is right, the best would be 0."""
 
 
 def scale(probabilities: NDArray[np.floating[Any]], temperature: float) -> NDArray[np.float32]:

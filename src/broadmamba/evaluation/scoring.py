@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -14,6 +13,7 @@ from torch import Tensor
 from broadmamba.data.batching import Batch, Prepared
 from broadmamba.data.conversation import LabelSet
 from broadmamba.evaluation.metrics import Metrics, measure
+from broadmamba.evaluation.scores import Scores
 
 BATCH_SIZE = 32
 """Conversations scored at once."""
@@ -29,21 +29,6 @@ class ModelOutput(Protocol):
     @property
     def modality_weights(self) -> Tensor:
         """`(B, L, M)`."""
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Predictions for `U` utterances.
-
-    Attributes:
-        probabilities: `(U, C)`.
-        modality_weights: `(U, M)`.
-        present: `(U, M)` bool, which modalities were given.
-    """
-
-    probabilities: NDArray[np.float32]
-    modality_weights: NDArray[np.float32]
-    present: NDArray[np.bool_]
 
 
 def score(model: Callable[[Batch], ModelOutput], prepared: Prepared, modalities: tuple[str, ...]) -> Scores:

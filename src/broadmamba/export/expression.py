@@ -40,7 +40,9 @@ def expression_graph() -> bytes:
     features = graph.op("ReduceMean", x, graph.constant([2, 3]), keepdims=0)
     scores = graph.op("Gemm", features, graph.weight("fc.weight"), graph.weight("fc.bias"), transB=1)
     graph.op("Concat", graph.op("Softmax", scores, axis=1), features, axis=1, name="numbers")
-    return graph.model([("faces", "float32", ["batch", INPUT_SIZE, INPUT_SIZE, 3])], ["numbers"])
+    return graph.model(
+        [("faces", "float32", ["batch", INPUT_SIZE, INPUT_SIZE, 3])], {"numbers": ["batch", len(CLASSES) + FEATURES]}
+    )
 
 
 def weight_shapes() -> dict[str, tuple[int, ...]]:

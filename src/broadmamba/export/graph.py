@@ -86,19 +86,21 @@ class GraphWriter:
         finally:
             body.nodes, self._nodes = self._nodes, outer
 
-    def model(self, inputs: Iterable[tuple[str, str, Sequence[str | int]]], outputs: Iterable[str]) -> bytes:
+    def model(
+        self, inputs: Iterable[tuple[str, str, Sequence[str | int]]], outputs: Mapping[str, Sequence[str | int]]
+    ) -> bytes:
         """The whole graph.
 
         Args:
             inputs: name, NumPy's name of the type, and shape of each; a name in the place of a size is a size that
                 varies.
-            outputs: names of float32 values.
+            outputs: name and shape of each; all are float32.
         """
         graph = helper.make_graph(
             self._nodes,
             "broadmamba",
             [helper.make_tensor_value_info(name, _TYPES[kind], list(shape)) for name, kind, shape in inputs],
-            [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape)) for name, shape in outputs.items()],
             [*self._weights.values(), *self._tensors],
         )
         model = helper.make_model(

@@ -88,4 +88,4 @@ def voice_graph() -> bytes:
     last = graph.op("Squeeze", last_state, graph.constant([0]))
     linear = graph.op("Gemm", last, graph.weight("linear.weight"), graph.weight("linear.bias"), transB=1)
     graph.op("Relu", linear, name="voices")
-    return graph.model([("mels", "float32", ["windows", WINDOW, MELS])], ["voices"])
+    return graph.model([("mels", "float32", ["windows", WINDOW, MELS])], {"voices": ["windows", WIDTH]})

@@ -149,14 +149,19 @@ class BiSSM(nn.Module):
             return self._cache.get((path, size), list(self.ssm.parameters()), make)
 
         if path == "chunked":
-            return chunked_recurrence(x, cached(lambda: chunk_matrices(self.ssm)))
+            return chunked_recurrence(x, cached(lambda: chunk_matrices(self.ssm, dtype=torch.float64)))
         if path == "fft":
-            return fft_apply(x, cached(lambda: spectrum(self._two_sided(size))), size - 1)
-        matrix = cached(lambda: toeplitz_matrix(self._two_sided(size)))
+            return fft_apply(x, cached(lambda: spectrum(self._exact(size))), size - 1)
+        matrix = cached(lambda: toeplitz_matrix(self._exact(size)))
         return toeplitz_apply(x, matrix[:, :length, :length])  # the corner is a shorter sequence's matrix
 
     def _two_sided(self, length: int) -> Tensor:
         return two_sided(self.ssm.kernel(length), self.ssm.skip)
+
+    def _exact(self, length: int) -> Tensor:
+        """The same in double precision, rounded at the end: it is made once and used often."""
+        skip = self.ssm.skip
+        return two_sided(self.ssm.kernel(length, torch.float64), skip.double()).to(skip.dtype)
 
 
 def bissm_reference(x: Tensor, kernel_f: Tensor, kernel_b: Tensor, d: Tensor) -> Tensor:

@@ -51,9 +51,20 @@ class ChunkMatrices(NamedTuple):
         )
 
 
-def chunk_matrices(ssm: DiagonalSSM, chunk: int = CHUNK) -> ChunkMatrices:
-    """Build the matrices of one chunk from the two directions of an SSM; differentiable."""
-    rate, gain = ssm.terms()
+def chunk_matrices(ssm: DiagonalSSM, chunk: int = CHUNK, dtype: torch.dtype | None = None) -> ChunkMatrices:
+    """Build the matrices of one chunk from the two directions of an SSM; differentiable.
+
+    Args:
+        ssm: of two directions.
+        chunk: c.
+        dtype: precision to compute in, see `DiagonalSSM.kernel`; the matrices have the parameters' precision.
+    """
+    matrices = _chunk_matrices(ssm, chunk, dtype)
+    return ChunkMatrices(*(matrix.to(ssm.skip.dtype) for matrix in matrices))
+
+
+def _chunk_matrices(ssm: DiagonalSSM, chunk: int, dtype: torch.dtype | None) -> ChunkMatrices:
+    rate, gain = ssm.terms(dtype)
     reach = powers(rate, torch.arange(chunk + 1, device=rate.device))  # (2, D, c + 1, N/2)
     # Forwards, place j of a chunk is c - 1 - j steps from the chunk's end and j + 1 steps from the end of the
     # one before; backwards, j steps from the chunk's start and c - j steps from the start of the one after.
@@ -61,7 +72,7 @@ def chunk_matrices(ssm: DiagonalSSM, chunk: int = CHUNK) -> ChunkMatrices:
     leave = 2 * gain.unsqueeze(2) * reach[:, :, 1:]
     emit = torch.stack((leave[0], leave[1].flip(1)), dim=2).conj()  # Re(ab) = Re a Re b - Im a Im b
     return ChunkMatrices(
-        toeplitz_matrix(two_sided(ssm.kernel(chunk), ssm.skip)),
+        toeplitz_matrix(two_sided(ssm.kernel(chunk, dtype), ssm.skip.to(dtype))),
         torch.view_as_real(absorb).flatten(2),
         torch.view_as_real(emit.resolve_conj()).flatten(2).transpose(1, 2),
         torch.view_as_real(reach[:, :, -1]).transpose(0, 1),

@@ -164,20 +164,26 @@ class DiagonalSSM(nn.Module):
         self.output = nn.Parameter(torch.randn(directions, d_model, pairs, 2) * math.sqrt(0.5))
         self.skip = nn.Parameter(torch.ones(d_model))
 
-    def terms(self) -> Terms:
-        """The system after discretisation (Eq. 2 or 3)."""
-        step = self.log_step.exp().unsqueeze(-1)
-        A = torch.complex(-self.log_decay.exp(), self.frequency)
+    def terms(self, dtype: torch.dtype | None = None) -> Terms:
+        """The system after discretisation (Eq. 2 or 3), in the parameters' precision or another."""
+        step = self.log_step.to(dtype).exp().unsqueeze(-1)
+        A = torch.complex(-self.log_decay.to(dtype).exp(), self.frequency.to(dtype))
         rate = step * A
-        return Terms(rate, torch.view_as_complex(self.output) * DISCRETISATIONS[self.discretisation](A, rate, step))
+        output = torch.view_as_complex(self.output.to(dtype))
+        return Terms(rate, output * DISCRETISATIONS[self.discretisation](A, rate, step))
 
-    def kernel(self, length: int) -> Tensor:
+    def kernel(self, length: int, dtype: torch.dtype | None = None) -> Tensor:
         """The convolution kernels K̄ of Eq. 5, up to lag `length - 1`.
 
+        Args:
+            length: L.
+            dtype: precision to compute in, if not the parameters': the phase of a state that decays slowly grows to
+                thousands of radians, of which float32 keeps few digits.
+
         Returns:
-            `(directions, D, length)`, real; differentiable.
+            `(directions, D, length)`, real, in that precision; differentiable.
         """
-        kernel = _Kernel.apply(*self.terms(), length)  # type: ignore[no-untyped-call]
+        kernel = _Kernel.apply(*self.terms(dtype), length)  # type: ignore[no-untyped-call]
         return cast(Tensor, kernel)
 
     def kernel_reference(self, length: int) -> Tensor:

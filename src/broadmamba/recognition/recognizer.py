@@ -5,27 +5,38 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
+from broadmamba.bundle.folder import Bundle
 from broadmamba.data.conversation import Conversation
 from broadmamba.data.corpus import Feature
 from broadmamba.data.spec import FeatureSpec
 from broadmamba.errors import InputError
-from broadmamba.features.text.encoder import TextEncoder
-from broadmamba.features.text.tuned import is_tuned
 from broadmamba.memory import enough_memory
 from broadmamba.recognition.prediction import ConversationPrediction, UtterancePrediction
 from broadmamba.recognition.pretrained import DEFAULT, find_model, name_of
-from broadmamba.training.checkpoint import ENCODER, Checkpoint
+from broadmamba.runtime import Runtime, open_runtime
+
+
+class ConversationEncoder(Protocol):
+    """Makes text features: an exported encoder, or one that runs with torch."""
+
+    def encode_conversation(self, conversation: Conversation) -> NDArray[np.float32]:
+        """`(utterances, width)`; NaN throughout where a row is missing."""
 
 
 class Recognizer:
     """Labels conversations with a trained model.
 
     Args:
-        checkpoint: the model.
+        bundle: the model.
         name: what the model is called in its predictions.
-        encoder: text encoder, where the model's own is no known one: a folder or a Hugging Face id.
-        beside: the fine-tuned text encoder that came with the model, or None.
+        encoder: text encoder in place of the model's own: a folder or a Hugging Face id.
+        runtime: see `open_runtime`.
+        device: `auto`, `cpu` or `cuda`.
 
     Example:
         >>> recognizer = Recognizer.from_pretrained()
@@ -33,34 +44,43 @@ class Recognizer:
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, name: str, encoder: str | None = None, beside: Path | None = None
+        self, bundle: Bundle, name: str, encoder: str | None = None, runtime: str | None = None, device: str = "auto"
     ) -> None:
-        self.checkpoint = checkpoint
+        self.bundle = bundle
         self.name = name
         self._encoder_source = encoder
-        self._beside = beside
+        self._device = device
+        self._runtime: Runtime = open_runtime(bundle, runtime, device)
 
     @classmethod
-    def from_pretrained(cls, model: str | Path = DEFAULT, *, encoder: str | Path | None = None) -> Recognizer:
-        """Load a model folder, or a model that comes with the package, by name.
+    def from_pretrained(
+        cls,
+        model: str | Path = DEFAULT,
+        *,
+        encoder: str | Path | None = None,
+        runtime: str | None = None,
+        device: str = "auto",
+    ) -> Recognizer:
+        """Load a model: a folder, one that comes with the package, or one on the Hugging Face Hub.
 
         Args:
-            model: a model folder or a name.
-            encoder: text encoder, where the model's own is no known one: a folder or a Hugging Face id; only what is
-                given here may be downloaded.
+            model: a model folder, the name of a model that comes with the package, or `owner/name` on the Hub, which
+                is downloaded once (extra `hub`).
+            encoder: text encoder in place of the model's own: a folder or a Hugging Face id (extra `train`).
+            runtime: `onnx` or `torch` (extra `train`); None takes what the model is made for.
+            device: `auto`, `cpu` or `cuda`.
 
         Raises:
-            InputError: there is no such model, or not enough memory for it.
-            CheckpointError: its folder is damaged.
+            InputError: there is no such model, runtime or device, or not enough memory.
+            CheckpointError: the model's folder is damaged, or of an earlier version.
+            MissingExtraError: an extra is needed that is not installed.
         """
         for what, value in (("a model", model), ("an encoder", encoder or "")):
             if not isinstance(value, (str, Path)):
                 raise InputError(f"expected {what} as a name or folder, found {type(value).__name__}")
         folder = find_model(model)
-        own = folder / ENCODER
         with enough_memory(f"the model {model}"):
-            checkpoint = Checkpoint.load(folder)
-        return cls(checkpoint, name_of(model), str(encoder) if encoder else None, own if is_tuned(own) else None)
+            return cls(Bundle.load(folder), name_of(model), str(encoder) if encoder else None, runtime, device)
 
     def predict(
         self, conversation: Conversation, features: Mapping[str, Feature] | None = None
@@ -90,12 +110,13 @@ class Recognizer:
             if not isinstance(feature, Feature):
                 raise InputError(f"feature {name!r}: expected a Feature, found {type(feature).__name__}")
             feature.check(ids)
-        for spec in self.checkpoint.features.get("text", ()):
+        for spec in self.bundle.features.get("text", ()):
             if spec.name not in given:
-                given[spec.name] = self._encode(spec, conversation)
+                given[spec.name] = Feature(spec, self._encoder(spec).encode_conversation(conversation))
         with enough_memory(f"the conversation {conversation.id!r}"):
-            scores = self.checkpoint.score(self.checkpoint.prepare([conversation], given), self.name)
-        labels, modalities = self.checkpoint.labels, self.checkpoint.modalities
+            found = self._runtime.scores(self.bundle.rows([conversation], given))
+        scores = found.calibrated(self.bundle.manifest.temperature, self.name)
+        labels, modalities = self.bundle.labels, self.bundle.modalities
         rows = zip(conversation, scores.probabilities, scores.modality_weights, scores.present, strict=True)
         return ConversationPrediction(
             conversation.id,
@@ -113,13 +134,23 @@ class Recognizer:
             self.name,
         )
 
-    def _encode(self, spec: FeatureSpec, conversation: Conversation) -> Feature:
-        encoder = self._encoders.get(spec.name)
-        if encoder is None:
-            encoder = self._encoders[spec.name] = TextEncoder.for_spec(spec, self._encoder_source, self._beside)
-        return Feature(spec, encoder.encode_conversation(conversation))
+    def _encoder(self, spec: FeatureSpec) -> ConversationEncoder:
+        if spec.name not in self._encoders:
+            self._encoders[spec.name] = self._load_encoder(spec)
+        return self._encoders[spec.name]
+
+    def _load_encoder(self, spec: FeatureSpec) -> ConversationEncoder:
+        """The encoder in the model's folder, or one that runs with torch."""
+        own = None if self._encoder_source else self.bundle.text_encoder(spec.name)
+        if own is not None:
+            from broadmamba.features.text.exported import ExportedTextEncoder
+
+            return ExportedTextEncoder.load(own, self._device)
+        from broadmamba.features.text.encoder import TextEncoder
+
+        return TextEncoder.for_spec(spec, self._encoder_source)
 
     @cached_property
-    def _encoders(self) -> dict[str, TextEncoder]:
+    def _encoders(self) -> dict[str, ConversationEncoder]:
         """Text encoders by feature, loaded when first needed."""
         return {}

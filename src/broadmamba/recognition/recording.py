@@ -96,7 +96,7 @@ def predict_recording(
     """
     with Recording.open(path, listening.sound) as recording:
         duration = recording.duration
-        specs = recognizer.checkpoint.features
+        specs = recognizer.bundle.features
         loaders = _loaders(specs, recording, weights)
         conversation, spans = listen(recording, work, listening, progress)
         sound = recording.heard if any(spans) else listening.sound

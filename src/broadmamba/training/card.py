@@ -58,7 +58,7 @@ def _provenance(provenance: Mapping[str, Any]) -> list[str]:
         f"- Seed {provenance['seed']}, epoch {results['epoch']}; selected by {provenance['selection']}",
         f"- Temperature of the probabilities: {results['temperature']:.3f}",
         f"- Environment: {versions}",
-        "- All settings stand in `config.json` under `provenance`.",
+        "- All settings stand in `manifest.json` under `provenance`.",
     ]
 
 

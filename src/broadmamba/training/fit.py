@@ -19,6 +19,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from broadmamba.baselines.systems import make, system
+from broadmamba.bundle.inputs import assemble
 from broadmamba.data.batching import Prepared
 from broadmamba.data.corpus import Corpus, Split
 from broadmamba.data.identity import split_sha256
@@ -30,9 +31,10 @@ from broadmamba.evaluation.metrics import Metrics, measure
 from broadmamba.evaluation.scoring import evaluate, score
 from broadmamba.model.interface import EmotionModel
 from broadmamba.model.network import BroadMamba
-from broadmamba.training.checkpoint import Checkpoint, assemble, check_encoder, check_ids
+from broadmamba.training.checkpoint import Checkpoint, check_encoder, check_ids
 from broadmamba.training.config import TrainingConfig
 from broadmamba.training.refit import refit_readouts
+from broadmamba.training.ridge import summed
 from broadmamba.training.state import stored_state, write_state
 
 SAVE_EVERY = 10.0
@@ -266,7 +268,9 @@ class _Trainer:
         self.model.load_state_dict(self.best)
         uncalibrated = score(self.model.eval(), self.dev, self.blank.modalities).probabilities
         truth = self.dev.labels.numpy()
-        checkpoint = replace(self.blank, temperature=fit_temperature(truth, uncalibrated))
+        model = self.model
+        ridge = summed(model, self.train) if isinstance(model, BroadMamba) else {}
+        checkpoint = replace(self.blank, temperature=fit_temperature(truth, uncalibrated), ridge=ridge)
         dev = measure(checkpoint.labels, truth, checkpoint.score(self.dev).probabilities)
         return Fitted(checkpoint, self.best_epoch, dev, tuple(self.history), time.perf_counter() - self.begun)
 

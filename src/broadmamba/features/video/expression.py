@@ -29,7 +29,7 @@ _NUMBERS = (*CLASSES, *(f"feature{number}" for number in range(FEATURES)))
 COLUMNS = tuple(f"{name}_{statistic}" for statistic in ("mean", "max", "sd") for name in _NUMBERS)
 """Names of the 789 columns: `neutral_mean`, …, `feature255_sd`."""
 
-_GRAPH_SHA256 = "1b9ab51ca69f355fb1220cc4644d331dfe05ea580fe6c74154f0a7dee7f8c653"
+_GRAPH_SHA256 = "a7f7da1f2ce5a4a8f77939afa996b9f9d7b54b98187b3aa1f4fbdacba1461cd0"
 
 
 def load_expression() -> FaceExtractor:

@@ -1,0 +1,1 @@
+"""What a model folder is: a format, and nothing else."""

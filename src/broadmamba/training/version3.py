@@ -1,0 +1,38 @@
+"""Model folders of version 3, which need torch: read once, to be written as bundles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from broadmamba.bundle.folder import damaged, split_arrays
+from broadmamba.bundle.manifest import checked_manifest
+from broadmamba.errors import BroadMambaError, InputError
+from broadmamba.storage import map_arrays, read_json
+from broadmamba.training.checkpoint import Checkpoint
+
+CONFIG = "config.json"
+_FORMAT = ("broadmamba-model", 3)
+_MOST_BYTES = 2**24
+
+
+def is_version_3(path: Path) -> bool:
+    """Whether a folder has the settings of an older model and no manifest of a bundle."""
+    return (path / CONFIG).is_file() and not (path / "manifest.json").is_file()
+
+
+def load_version_3(path: Path) -> Checkpoint:
+    """Read an older model folder.
+
+    Raises:
+        CheckpointError: it is damaged, or of another version still.
+    """
+    try:
+        values = read_json(path / CONFIG, _MOST_BYTES)
+        found = (values.pop("format", None), values.pop("version", None)) if isinstance(values, dict) else None
+        if found != _FORMAT:
+            raise InputError(f"expected a model of version 3, found {found!r:.80}")
+        manifest = checked_manifest(values)
+        weights, normalisers = split_arrays(manifest, map_arrays(path / "model.safetensors"))
+        return Checkpoint.of(manifest, weights, normalisers, {})
+    except (BroadMambaError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise damaged(path, error) from None
