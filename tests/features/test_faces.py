@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+import weakref
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -294,6 +295,34 @@ def test_its_process_is_replaced_and_ends_with_it(monkeypatch: pytest.MonkeyPatc
     assert [child.poll() is None for child in started] == [False, False, True]
     del finder
     assert all(child.poll() is not None for child in started)
+
+
+def test_pictures_that_are_sought_one_after_the_other() -> None:
+    finder, pictures = FaceDetector(), [sample(3), np.zeros((90, 160, 3), dtype=np.uint8), sample(1, 800)]
+    expected = [FaceDetector().detect(picture) for picture in pictures]
+    assert [len(faces) for faces in expected] == [3, 0, 3]
+    sought = [finder.start(picture) for picture in pictures]
+    assert [one.found() for one in reversed(sought)] == expected[::-1]  # asked for in whatever order
+    finder.start(pictures[0])  # and never asked for
+    assert finder.detect(pictures[2]) == expected[2]
+
+
+def test_a_picture_is_held_no_longer_than_until_the_next_one() -> None:
+    held: list[weakref.ref[np.ndarray]] = []
+
+    class Film(Footage):
+        def frames(self, wanted: Iterable[float]) -> Iterator[Frame]:
+            for time in wanted:
+                assert sum(one() is not None for one in held) <= 2
+                pixels = np.zeros((90, 160, 3), dtype=np.uint8)
+                held.append(weakref.ref(pixels))
+                yield Frame(time, pixels)
+                del pixels
+
+    spec = FeatureSpec("any", "video", 1)
+    extractor = FaceExtractor(spec, 8, lambda faces: faces[:, 0, 0, :1], lambda rows: rows[0], FaceDetector())
+    assert len(list(extractor.extract(Film(9.0), [(0.0, 4.0), (2.0, 6.0)]))) == 2  # type: ignore[arg-type]
+    assert len(held) == 15
 
 
 def test_a_crash_of_the_detector_is_one_sentence_with_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

