@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError, Message
 _JSON = (".json",)
 _LINES = (".jsonl", ".ndjson")
 _XML = (".eaf", ".xml")
-_BINARY = (".pkl", ".npy", ".pt", ".tgz", ".whl", ".safetensors")
+_BINARY = (".pkl", ".npy", ".pt", ".tgz", ".whl", ".safetensors", ".onnx")
 _MEDIA = (".wav", ".flac", ".mp3", ".ogg", ".m4a", ".aac", ".mp4", ".mov", ".mkv", ".webm", ".avi", ".ts")
 _DEEP = 2000  # brackets in one another, which a reader that calls itself does not survive
 

@@ -29,8 +29,10 @@ from broadmamba.experiments.jobs import Job, record_path, run_job, write_record
 from broadmamba.experiments.reproduce import reproduce
 from broadmamba.experiments.studies import load_study
 from broadmamba.experiments.workshop import Workshop
+from broadmamba.export.text_encoder import export_text_encoder
 from broadmamba.features.extract_text import extract_text
 from broadmamba.features.text.encoder import TextEncoder
+from broadmamba.features.text.exported import ExportedTextEncoder
 from broadmamba.features.weights import read_package
 from broadmamba.media.recording import Recording
 from broadmamba.media.transcripts import read_transcript
@@ -380,6 +382,22 @@ class Encoders(Area):
         assert (np.isfinite(rows).all(1) | np.isnan(rows).all(1)).all()  # all or nothing
 
 
+class ExportedEncoders(Area):
+    """Text encoders that need no torch, and the rows that they make."""
+
+    def prepare(self) -> None:
+        from tiny_encoders import build_encoder
+
+        encoder = TextEncoder.load(str(build_encoder("roberta", self.folder / "base", layers=1)))
+        export_text_encoder(encoder, self.subjects / "int8")
+
+    def read(self, case: Path, subject: str) -> None:
+        encoder = ExportedTextEncoder.load(case)
+        rows = encoder.encode(["w1 w2", "", "w3 " * 30, "what it does not know"])
+        assert rows.shape == (4, encoder.spec.width), rows.shape
+        assert (np.isfinite(rows).all(1) | np.isnan(rows).all(1)).all()  # all or nothing
+
+
 class Runs(Area):
     """Run folders: finished ones are compared and summarised, an unfinished one goes on."""
 
@@ -497,6 +515,7 @@ AREAS: dict[str, Callable[[Path], Area]] = {
     "models": Models,
     "graphs": Graphs,
     "encoders": Encoders,
+    "exported": ExportedEncoders,
     "runs": Runs,
     "records": Records,
     "unfinished": Unfinished,

@@ -23,7 +23,6 @@ from broadmamba.features.text.loading import embeddings
 from broadmamba.features.text.passages import Passage
 from broadmamba.features.text.pooling import POOLINGS
 from broadmamba.features.text.tokenizer_file import TokenizerFile
-from broadmamba.features.text.tokens import TurnTokens
 from broadmamba.sessions import Session
 
 _AXES = dict(
@@ -70,18 +69,15 @@ class _Rows(nn.Module):
 
     def __init__(self, encoder: TextEncoder) -> None:
         super().__init__()
-        self.encoder = encoder.model
+        self.model = encoder.model
         self._pool = POOLINGS[encoder.spec.pooling]
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, own_tokens: Tensor, own_mask: Tensor) -> Tensor:
-        found = self.encoder(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True)
+        found = self.model(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True)
         return self._pool([states.flatten(0, 1)[own_tokens] for states in found.hidden_states], own_mask)
 
 
 def _traced(encoder: TextEncoder) -> TracedGraph:
-    for name, values in encoder.model.named_parameters():
-        if not values.isfinite().all():
-            raise InputError(f"its weight {name} has non-finite values")
     tokens = min(7, encoder.limit)
     ids = torch.full((3, tokens), encoder.tokens.padding)
     own = torch.arange(4 * 5).reshape(5, 4) % ids.numel()
@@ -131,7 +127,6 @@ def _settings(encoder: TextEncoder, precision: str) -> ExportedSettings:
         before=encoder.tokens.before,
         after=encoder.tokens.after,
         padding=encoder.tokens.padding,
-        ids=_ids(encoder),
         precision=precision,
         attribution=_attribution(encoder, precision),
     )
@@ -158,9 +153,8 @@ def _check(
     Raises:
         InputError: it does.
     """
-    tokens = TurnTokens(TokenizerFile.parse(tokenizer, settings.before, settings.after, settings.padding))
-    session = Session(graph.content(), graph.weights, what="its graph")
-    exported = ExportedTextEncoder.of(settings, tokens, session)
+    file = TokenizerFile.parse(tokenizer, settings.before, settings.after, settings.padding)
+    exported = ExportedTextEncoder.of(settings, file, Session(graph.content(), graph.weights, what="its graph"))
     for passages in _passages(encoder):
         found, expected = (np.concatenate(it.encode_passages(passages)) for it in (exported, encoder))
         missing = np.isnan(expected)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from broadmamba.errors import InputError
 from broadmamba.export.graph import WEIGHTS
-from broadmamba.features.text.int8_rows import to_int8_rows
+from broadmamba.features.text.int8_rows import ROWS, SCALES, to_int8_rows
 
 _LARGE = 1024
 """Bytes from which a tensor is a weight; the graph keeps smaller ones."""
@@ -81,6 +81,9 @@ class TracedGraph:
 
         That takes less time than the products that the matrices are for, and a quarter of the memory. Of a table of
         embeddings only the rows that are looked up are multiplied.
+
+        Raises:
+            InputError: a matrix has non-finite values.
         """
         users: dict[str, list[tuple[str, int]]] = {name: [] for name in self.weights}
         for node in self.model.graph.node:
@@ -106,7 +109,7 @@ class TracedGraph:
         for node in self.model.graph.node:
             if node.input and node.input[0] in tables:
                 (rows, scales), places, found = tables[node.input[0]], node.input[1], node.output[0]
-                looked_up = f"{found}.int8", f"{found}.whole", f"{found}.scales"
+                looked_up = f"{found}{ROWS}", f"{found}.whole", f"{found}{SCALES}"
                 nodes.append(_node("Gather", (rows, places), looked_up[0]))
                 nodes.append(_node("Cast", looked_up[:1], looked_up[1], to=TensorProto.FLOAT))
                 nodes.append(_node("Gather", (scales, places), looked_up[2]))
@@ -119,7 +122,9 @@ class TracedGraph:
 
     def _round(self, name: str, own: str, values: NDArray[np.float32]) -> tuple[str, str]:
         """Replace a matrix by its rows and scales, and give their names."""
-        names = f"{own}.int8", f"{own}.scales"
+        if not np.isfinite(values).all():
+            raise InputError(f"its weight {own} has non-finite values, which int8 rows cannot hold")
+        names = f"{own}{ROWS}", f"{own}{SCALES}"
         rows, scales = to_int8_rows(values)
         self._put(names[0], rows)
         self._put(names[1], scales)

@@ -119,13 +119,19 @@ class RowEncoder(ABC):
         Returns:
             For each passage (scored, width), a row for each of its scored turns; NaN throughout where the encoder
             gives non-finite values.
+
+        Raises:
+            InputError: its tokenizer or its network fails on these passages.
         """
         if self.spec.ids:
             if progress:
                 progress(len(passages))
             return self._token_ids([passage.turns[-1] for passage in passages])
         rows: list[NDArray[np.float32]] = [np.empty(0, dtype=np.float32)] * len(passages)
-        tokens = self.tokens.of(passages, self.limit)
+        try:
+            tokens = self.tokens.of(passages, self.limit)
+        except InputError as error:
+            raise InputError(f"the text encoder {self.spec.name} cannot read a text: {error}") from None
         for batch in batches([len(ids) for ids, _ in tokens], batch_size, self.most_tokens):
             found = self.rows([tokens[i] for i in batch], [passages[i].scored for i in batch])
             for i, values in zip(batch, found, strict=True):

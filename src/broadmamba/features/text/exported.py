@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from broadmamba.errors import InputError
 from broadmamba.features.text.encoding import RowEncoder
-from broadmamba.features.text.exported_folder import TOKENIZER, WEIGHTS, ExportedSettings, read_network, read_settings
+from broadmamba.features.text.exported_folder import TOKENIZER, ExportedSettings, read_network, read_settings
 from broadmamba.features.text.tokenizer_file import TokenizerFile
 from broadmamba.features.text.tokens import TokenIds, TurnTokens, pad
 from broadmamba.sessions import Session
@@ -47,25 +47,33 @@ class ExportedTextEncoder(RowEncoder):
         """
         folder = Path(folder)
         settings = read_settings(folder)
-        tokens = _tokens(folder / TOKENIZER, settings)
+        tokenizer = TokenizerFile.load(folder / TOKENIZER, settings.before, settings.after, settings.padding)
         graph, weights = read_network(folder)
         session = Session(graph, weights, what=f"the text encoder {folder}", device=device)
-        return cls.of(settings, tokens, session)
+        return cls.of(settings, tokenizer, session)
 
     @classmethod
-    def of(cls, settings: ExportedSettings, tokens: TurnTokens, session: Session) -> Self:
+    def of(cls, settings: ExportedSettings, tokenizer: TokenizerFile, session: Session) -> Self:
         """Put an encoder together out of its parts.
 
         Raises:
-            InputError: the network is another one than the settings say.
+            InputError: they do not fit together.
         """
         if sorted(session.inputs) != sorted(INPUTS) or OUTPUT not in session.outputs:
             raise InputError(
                 f"{session.what}: its graph reads {', '.join(session.inputs)!r:.80} and gives "
                 f"{', '.join(session.outputs)!r:.80}, expected {', '.join(INPUTS)} and {OUTPUT}"
             )
-        encoder = cls(settings.spec, settings.reading, settings.limit, tokens, session)
-        encoder.rows([([settings.padding], [0])], [1])
+        try:
+            encoder = cls(settings.spec, settings.reading, settings.limit, TurnTokens(tokenizer), session)
+        except InputError as error:
+            raise InputError(f"{session.what}: {error}") from None
+        largest = max(tokenizer.get_vocab().values(), default=0)
+        ids = sorted({*settings.before, *settings.after, settings.padding, largest})
+        try:
+            encoder.rows([([id], [0]) for id in ids], [1] * len(ids))
+        except InputError as error:
+            raise InputError(f"{error}, tried with ids of its tokenizer up to {ids[-1]}") from None
         return encoder
 
     def rows(self, tokens: Sequence[TokenIds], scored: Sequence[int]) -> list[NDArray[np.float32]]:  # noqa: D102
@@ -84,16 +92,3 @@ class ExportedTextEncoder(RowEncoder):
                 f"expected float32 {(len(own), self.spec.width)}"
             )
         return np.split(rows, list(accumulate(scored))[:-1])
-
-
-def _tokens(path: Path, settings: ExportedSettings) -> TurnTokens:
-    tokenizer = TokenizerFile.load(path, settings.before, settings.after, settings.padding)
-    last = max(tokenizer.get_vocab().values(), default=-1)
-    if not 0 <= last < settings.ids:
-        raise InputError(
-            f"{path}: has ids up to {last}, expected up to {settings.ids - 1}, as {WEIGHTS} has embeddings"
-        )
-    try:
-        return TurnTokens(tokenizer)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from broadmamba.data.spec import FeatureSpec
 from broadmamba.errors import InputError
+from broadmamba.features.text.int8_rows import SCALES
 from broadmamba.features.text.passages import Reading
 from broadmamba.storage import atomic_write, map_arrays, read_bytes, read_json, save_arrays, write_json, write_text
 
@@ -29,8 +30,8 @@ GRAPH, WEIGHTS, TOKENIZER, SETTINGS = "graph.onnx", "weights.safetensors", "toke
 _MOST_SETTINGS, _MOST_GRAPH = 2**20, 2**24
 """Bytes; those of real encoders have a hundredth of that."""
 
-_LONGEST, _MOST_IDS = 2**16, 2**24
-"""Tokens read at once, and token ids known: more than any encoder has."""
+_LONGEST, _LARGEST_ID = 2**16, 2**24
+"""Tokens read at once, and the largest id of one: more than any encoder has."""
 
 _DTYPES = (np.float32, np.int8, np.int64)
 
@@ -46,7 +47,6 @@ class ExportedSettings:
         before: ids of the special tokens before a text.
         after: ids of those after it.
         padding: the id that a batch is padded with.
-        ids: how many token ids it has embeddings for, from 0.
         precision: how its matrices are kept, one of `PRECISIONS`.
         attribution: who made the weights, under which licence, and what was changed.
     """
@@ -57,17 +57,15 @@ class ExportedSettings:
     before: Sequence[int]
     after: Sequence[int]
     padding: int
-    ids: int
     precision: str
     attribution: str
 
     def __post_init__(self) -> None:
         if self.spec.modality != "text" or self.spec.ids:
             raise InputError(f"expected an encoder of texts, found one that makes {self.spec.describe()}")
-        _check_whole("ids", self.ids, 1, _MOST_IDS)
         for name, special in (("before", self.before), ("after", self.after), ("padding", [self.padding])):
             for id in special:
-                _check_whole(name, id, 0, self.ids - 1)
+                _check_whole(name, id, 0, _LARGEST_ID)
         _check_whole("limit", self.limit, len(self.before) + len(self.after) + 1, _LONGEST)
         if self.precision not in PRECISIONS:
             raise InputError(f"precision: expected {' or '.join(PRECISIONS)}, found {self.precision!r:.60}")
@@ -80,12 +78,7 @@ class ExportedSettings:
             "feature": self.spec.to_dict(),
             "reading": self.reading.to_dict(),
             "limit": self.limit,
-            "tokens": {
-                "before": list(self.before),
-                "after": list(self.after),
-                "padding": self.padding,
-                "ids": self.ids,
-            },
+            "tokens": {"before": list(self.before), "after": list(self.after), "padding": self.padding},
             "precision": self.precision,
             "licence": self.spec.licence,
             "attribution": self.attribution,
@@ -112,7 +105,6 @@ class ExportedSettings:
             before=tuple(tokens["before"]),
             after=tuple(tokens["after"]),
             padding=tokens.get("padding", -1),
-            ids=tokens.get("ids", 0),
             precision=values.get("precision", ""),
             attribution=attribution,
         )
@@ -151,7 +143,7 @@ def read_network(folder: Path) -> tuple[bytes, dict[str, NDArray[Any]]]:
     """The graph, and its weights, which stay on disk until they are needed.
 
     Raises:
-        InputError: a file is missing or damaged, or a weight is of a wrong type or not finite.
+        InputError: a file is missing or damaged, a weight is of a wrong type, or a scale is not finite.
     """
     graph = folder / GRAPH
     if graph.is_file() and (size := graph.stat().st_size) > _MOST_GRAPH:
@@ -160,6 +152,6 @@ def read_network(folder: Path) -> tuple[bytes, dict[str, NDArray[Any]]]:
     for name, values in weights.items():
         if values.dtype not in _DTYPES:
             raise InputError(f"{folder / WEIGHTS}: {name!r:.80} is of {values.dtype}, expected float32, int8 or int64")
-        if values.size and not (np.isfinite(values.min()) and np.isfinite(values.max())):
-            raise InputError(f"{folder / WEIGHTS}: {name!r:.80} has non-finite values")
+        if name.endswith(SCALES) and not np.isfinite(values).all():
+            raise InputError(f"{folder / WEIGHTS}: {name!r:.80} has non-finite values, expected the scales of rows")
     return content, weights

@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+ROWS, SCALES = ".int8", ".scales"
+"""Ends of the names under which the parts of a matrix are kept."""
+
 LARGEST = 127
 """Of the whole numbers; the largest value of each row becomes this or its negative."""
 
@@ -18,6 +21,6 @@ def to_int8_rows(matrix: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray
     Returns:
         (rows, columns) whole numbers, and (rows,) scales: their product is off by half a scale at the most.
     """
-    scales = np.abs(matrix).max(axis=1) / np.float32(LARGEST)
-    scales[scales == 0] = 1
+    steps = np.abs(matrix).max(axis=1) / np.float32(LARGEST)
+    scales = np.maximum(steps, np.finfo(np.float32).tiny)  # below, numbers of 32 bits are coarser than the steps
     return np.rint(matrix / scales[:, None]).astype(np.int8), scales

@@ -84,7 +84,7 @@ class TurnTokens:
         return ids, owners
 
 
-def ids_of(tokenizer: Any, texts: str | Sequence[str], **options: Any) -> Any:
+def ids_of(tokenizer: Tokenizer, texts: str | Sequence[str], **options: Any) -> Any:
     """What a tokenizer makes of a text or of several, unpadded.
 
     Raises:
@@ -92,8 +92,8 @@ def ids_of(tokenizer: Any, texts: str | Sequence[str], **options: Any) -> Any:
     """
     try:
         return tokenizer(texts, padding=False, **options)["input_ids"]
-    except BaseException as error:
-        if not is_panic(error):
+    except BaseException as error:  # of a text that it cannot take apart, a plain one
+        if not isinstance(error, Exception) and not is_panic(error):
             raise
         raise InputError(f"its tokenizer is damaged ({error})") from None
 
