@@ -29,7 +29,7 @@ from broadmamba.recognition.pretrained import find_model
 from broadmamba.training.checkpoint import Checkpoint
 
 COLD = """
-import resource, sys
+import sys, time
 from broadmamba.data.conversation import Conversation, Utterance
 if sys.argv[1] == "torch":
     import torch, transformers
@@ -41,8 +41,8 @@ else:
 lines = [Utterance(str(i), "I really cannot believe that you did it!", "AB"[i % 2]) for i in range(16)]
 if sys.argv[4] == "whole":
     Encoder.load(sys.argv[2]).encode_conversation(Conversation("c", tuple(lines)))
-usage = resource.getrusage(resource.RUSAGE_SELF)
-print(usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
+[largest] = [line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")]
+print(time.process_time(), largest)
 """
 
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_encoders import LIMIT, WORDS, build_encoder
 
 import broadmamba
 from broadmamba.data.conversation import Conversation, Utterance
+from broadmamba.errors import InputError
 from broadmamba.export import text_encoder
 from broadmamba.export.text_encoder import export_text_encoder
 from broadmamba.features.text.encoder import TextEncoder
@@ -90,6 +93,21 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[T
     return export
 
 
+class Untraceable(torch.nn.Module):
+    """An encoder whose numbers decide which way it takes."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.model, self.config = model, model.config
+
+    def get_input_embeddings(self) -> torch.nn.Module:
+        return self.model.get_input_embeddings()
+
+    def forward(self, **inputs: torch.Tensor) -> object:
+        found = self.model(**inputs)
+        return found if found.last_hidden_state.sum().item() > 1e9 else self.model(**inputs)
+
+
 def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return (a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
 
@@ -112,12 +130,10 @@ def test_turns_of_one_passage_get_their_own_rows(kind: str, pooling: str, tiny: 
         Passage(("w1 w2", "w3", "w4 w5 w6"), 2),
         Passage(("w7",), 1),
         Passage(("", "w8 w9", "", " ".join(WORDS)), 4),
-        Passage(("w1",) * 30, 30),  # more turns than the encoder reads tokens
+        Passage(("w1 w2",) * 9, 9),  # for whose words there is no room
     ]
     encoder, exported = tiny(kind, pooling)
-    limit = 64 if kind == "none" else encoder.limit
-    shorter = [passage for passage in passages if len(passage.turns) < limit - 2]
-    for found, expected in zip(exported.encode_passages(shorter), encoder.encode_passages(shorter), strict=True):
+    for found, expected in zip(exported.encode_passages(passages), encoder.encode_passages(passages), strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
@@ -154,6 +170,43 @@ def test_the_shipped_encoder_reads_conversations_as_torch_does(
     assert np.linalg.norm(rounded - rows) < 0.06 * np.linalg.norm(rows)
     assert sum(file.stat().st_size for file in folder.iterdir()) < 24e6
     assert (folder / "graph.onnx").stat().st_size < 1e5
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda it: replace(it, spec=replace(it.spec, pooling="tokens")), "it makes token ids"),
+        (lambda it: replace(it, tokenizer=object()), "its tokenizer cannot be written as a tokenizer.json"),
+        (lambda it: replace(it, model=Untraceable(it.model)), "PyTorch cannot write it as a graph"),
+    ],
+)
+def test_what_cannot_be_exported_is_refused(
+    change: Callable[[TextEncoder], TextEncoder], message: str, tiny: Export, tmp_path: Path
+) -> None:
+    encoder = change(tiny("bert")[0])
+    with pytest.raises(InputError, match=rf"the text encoder bert cannot be exported \(.*{message}") as caught:
+        export_text_encoder(encoder, tmp_path / "exported")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "exported").exists()
+
+
+def test_a_matrix_without_numbers_cannot_be_rounded(tiny: Export) -> None:
+    graph = text_encoder._traced(tiny("bert")[0])
+    name = next(name for name, values in graph.weights.items() if values.ndim == 2)
+    graph.weights[name] = np.full_like(graph.weights[name], np.nan)
+    with pytest.raises(InputError, match=r"its weight .* has non-finite values, which int8 rows cannot hold"):
+        graph.round_matrices()
+
+
+def test_a_precision_is_one_of_two(tiny: Export, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="weights: expected int8 or float32, found 'int4'"):
+        export_text_encoder(tiny("bert")[0], tmp_path / "exported", "int4")
+
+
+def test_an_exported_encoder_is_no_encoder_to_train_on(tiny: Export, tmp_path: Path) -> None:
+    export_text_encoder(tiny("bert")[0], tmp_path / "exported")
+    with pytest.raises(InputError, match="it is an exported one, which predicts and is not trained on"):
+        TextEncoder.load(str(tmp_path / "exported"))
 
 
 def test_minilm_with_all_its_layers(tmp_path: Path) -> None:

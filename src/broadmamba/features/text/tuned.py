@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from broadmamba.errors import IncompatibleError, InputError
 from broadmamba.features.text.encoder_files import KNOWN_ENCODERS, EncoderFiles, clean_name, load_encoder_files
+from broadmamba.features.text.exported_folder import FORMAT as EXPORTED
 from broadmamba.features.text.lora import merge
 from broadmamba.features.text.passages import Reading
 from broadmamba.storage import map_arrays, read_json, save_arrays, sha256, write_json
@@ -97,7 +98,12 @@ def load_tuned(folder: str | Path, base: str | None = None) -> tuple[EncoderFile
     try:
         settings = read_json(folder / _SETTINGS, _MOST_SETTINGS)
         if not isinstance(settings, dict) or (settings.get("format"), settings.get("version")) != (FORMAT, VERSION):
-            raise InputError(f"expected format {FORMAT!r} version {VERSION}")
+            exported = isinstance(settings, dict) and settings.get("format") == EXPORTED
+            raise InputError(
+                "it is an exported one, which predicts and is not trained on: take the one that it was made of"
+                if exported
+                else f"expected format {FORMAT!r} version {VERSION}"
+            )
         reading = Reading.from_dict(settings["reading"])
         source, expected = settings["base"]["source"], settings["base"]["sha256"]
         if not isinstance(source, str) or not isinstance(expected, str):
