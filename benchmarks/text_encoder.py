@@ -1,10 +1,11 @@
 """What a text encoder costs and changes where it is exported: as torch runs it, in float32, and in int8 rows.
 
-    python benchmarks/text_encoder.py CORPUS [--model meld] [--encoder FOLDER] [--split test] [--threads 2]
+    python benchmarks/text_encoder.py CORPUS --encoder FOLDER [--model meld] [--split test] [--threads 2]
 
-Prints the weighted F1 of a model that reads the rows of each, how far those are from torch's, the seconds for the
-whole split, and what sixteen short lines cost in a process of their own: its time on the processor and its largest
-memory, less those of a process that only imports NumPy, ONNX Runtime and tokenizers, or torch and transformers.
+The encoder is what `finetune-text` made, or whatever else makes the text feature of the model. Prints the weighted F1
+of the model on the rows of each, how far those are from torch's, the seconds for the whole split, and what sixteen
+short lines cost in a process of their own: its time on the processor and its largest memory, less those of a process
+that only imports NumPy, ONNX Runtime and tokenizers, or torch and transformers.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus")
     parser.add_argument("--model", default="meld")
-    parser.add_argument("--encoder", help="that of the model's text feature; by default the one beside the model")
+    parser.add_argument("--encoder", required=True)
     parser.add_argument("--split", default="test")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
@@ -71,7 +72,7 @@ def main() -> None:
     split = Corpus.open(options.corpus).split(options.split)
     truth = np.array([-1 if u.label is None else split.labels.index(u.label) for u in split.utterances])
     [spec] = checkpoint.features["text"]
-    source = Path(options.encoder or find_model(options.model) / "encoder")
+    source = Path(options.encoder)
     plain = TextEncoder.for_spec(spec, str(source))
     with tempfile.TemporaryDirectory() as folder:
         encoders: dict[str, tuple[Path, TextEncoder | ExportedTextEncoder]] = {"torch": (source, plain)}

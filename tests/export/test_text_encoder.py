@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -15,17 +15,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_encoders import LIMIT, WORDS, build_encoder
 
-import broadmamba
 from broadmamba.data.conversation import Conversation, Utterance
 from broadmamba.errors import InputError
 from broadmamba.export import text_encoder
 from broadmamba.export.text_encoder import export_text_encoder
 from broadmamba.features.text.encoder import TextEncoder
+from broadmamba.features.text.encoder_files import load_encoder_files
 from broadmamba.features.text.exported import ExportedTextEncoder
+from broadmamba.features.text.lora import adapt, additions_to_arrays
 from broadmamba.features.text.passages import Passage, Reading
 from broadmamba.features.text.pooling import POOLINGS
+from broadmamba.features.text.tuned import save_tuned
 
-SHIPPED = Path(broadmamba.__file__).parent / "pretrained" / "meld" / "encoder"
 TEXTS = ["w1 w2 w3", "", "w7", "unheard words w9", " ".join(WORDS), "half \ud83d", "w1 " * 5000, "\x00", "w3"]
 SAID = (
     ("Ann", "You will never believe what happened to me today!"),
@@ -67,7 +68,19 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Export:
     @cache
     def load(kind: str, pooling: str) -> TextEncoder:
         there = folder / kind
-        return TextEncoder.load(str(there if there.is_dir() else build_encoder(kind, there, layers=2)), pooling)
+        if not there.is_dir():
+            make = tune if kind == "tuned" else partial(build_encoder, kind, layers=2)
+            make(there)
+        return TextEncoder.load(str(there), pooling)
+
+    def tune(there: Path) -> None:
+        base = load_encoder_files(str(build_encoder("bert", folder / "base", layers=2)))
+        with torch.random.fork_rng():
+            torch.manual_seed(3)
+            additions = adapt(base.model, ["encoder."], rank=2, dropout=0.0)
+            for addition in additions.values():
+                torch.nn.init.normal_(addition.B)
+        save_tuned(there, base, str(folder / "base"), Reading(2, True), additions_to_arrays(additions), {})
 
     @cache
     def export(kind: str, pooling: str = "mean", weights: str = "float32") -> Pair:
@@ -75,20 +88,6 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Export:
         target = folder / f"{kind}-{pooling}-{weights}"
         export_text_encoder(encoder, target, weights)
         return encoder, ExportedTextEncoder.load(target)
-
-    return export
-
-
-@pytest.fixture(scope="module")
-def shipped(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[TextEncoder, Path]]:
-    """The fine-tuned encoder that comes with the package, and the folder of what is exported of it."""
-    encoder = TextEncoder.load(str(SHIPPED)).named("meld-minilm")
-    folder = tmp_path_factory.mktemp("shipped")
-
-    @cache
-    def export(weights: str) -> tuple[TextEncoder, Path]:
-        export_text_encoder(encoder, folder / weights, weights)
-        return encoder, folder / weights
 
     return export
 
@@ -113,7 +112,8 @@ def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("kind", "pooling"), [*(("bert", pooling) for pooling in POOLINGS), ("roberta", "mean"), ("mpnet", "layers")]
+    ("kind", "pooling"),
+    [*(("bert", pooling) for pooling in POOLINGS), ("roberta", "mean"), ("mpnet", "layers"), ("tuned", "mean")],
 )
 def test_rows_are_those_of_torch(kind: str, pooling: str, tiny: Export) -> None:
     encoder, exported = tiny(kind, pooling)
@@ -121,6 +121,8 @@ def test_rows_are_those_of_torch(kind: str, pooling: str, tiny: Export) -> None:
     expected = encoder.encode(TEXTS)
     for size in (1, 3, 64):
         np.testing.assert_allclose(exported.encode(TEXTS, size), expected, atol=1e-5)
+    talk = Conversation("c", tuple(Utterance(str(i), text, "AB"[i % 2]) for i, text in enumerate(TEXTS)))
+    np.testing.assert_allclose(exported.encode_conversation(talk), encoder.encode_conversation(talk), atol=1e-5)
     assert exported.encode([]).shape == (0, encoder.spec.width)
 
 
@@ -155,21 +157,20 @@ def test_rows_of_any_passages_are_those_of_torch(tiny: Export, turns: list[str],
     assert np.abs(found - expected).mean() < 1e-6
 
 
-def test_the_shipped_encoder_reads_conversations_as_torch_does(
-    shipped: Callable[[str], tuple[TextEncoder, Path]],
-) -> None:
-    encoder, folder = shipped("float32")
-    exported = ExportedTextEncoder.load(folder)
+def test_minilm_reads_conversations_as_torch_does(tmp_path: Path) -> None:
+    encoder = replace(TextEncoder.load("minilm"), reading=Reading(8, speakers=True))
+    export_text_encoder(encoder, tmp_path / "float32", "float32")
+    exported = ExportedTextEncoder.load(tmp_path / "float32")
     assert exported.spec == encoder.spec
-    assert exported.reading == Reading(8, True)
+    assert exported.reading == Reading(8, speakers=True)
     rows = encoder.encode_conversation(CONVERSATION)
     np.testing.assert_allclose(exported.encode_conversation(CONVERSATION), rows, atol=1e-5)
-    encoder, folder = shipped("int8")
-    rounded = ExportedTextEncoder.load(folder).encode_conversation(CONVERSATION)
+    export_text_encoder(encoder, tmp_path / "int8", "int8")
+    rounded = ExportedTextEncoder.load(tmp_path / "int8").encode_conversation(CONVERSATION)
     assert cosines(rounded, rows).min() > 0.996
     assert np.linalg.norm(rounded - rows) < 0.06 * np.linalg.norm(rows)
-    assert sum(file.stat().st_size for file in folder.iterdir()) < 24e6
-    assert (folder / "graph.onnx").stat().st_size < 1e5
+    assert sum(file.stat().st_size for file in (tmp_path / "int8").iterdir()) < 24e6
+    assert (tmp_path / "int8" / "graph.onnx").stat().st_size < 1e5
 
 
 @pytest.mark.parametrize(

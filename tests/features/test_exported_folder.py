@@ -29,7 +29,7 @@ from broadmamba.features.text.encoder import TextEncoder
 from broadmamba.features.text.exported import ExportedTextEncoder
 from broadmamba.features.text.int8_rows import to_int8_rows
 
-TABLE = "model.embeddings.word_embeddings.weight"
+TABLE = "encoder.embeddings.word_embeddings.weight"
 TALK = Conversation("c", tuple(Utterance(text, text) for text in ("w1 w2", "w3", "w3 w4")))
 
 

@@ -69,11 +69,11 @@ class _Rows(nn.Module):
 
     def __init__(self, encoder: TextEncoder) -> None:
         super().__init__()
-        self.model = encoder.model
+        self.encoder = encoder.model
         self._pool = POOLINGS[encoder.spec.pooling]
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, own_tokens: Tensor, own_mask: Tensor) -> Tensor:
-        found = self.model(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True)
+        found = self.encoder(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True)
         return self._pool([states.flatten(0, 1)[own_tokens] for states in found.hidden_states], own_mask)
 
 
