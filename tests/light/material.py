@@ -33,6 +33,7 @@ def main(folder: Path) -> None:
     from broadmamba.features.text.encoder import TextEncoder
     from broadmamba.features.video import load_video
     from broadmamba.features.video.expression_weights import fetch_weights
+    from broadmamba.training.export import export_model
     from corpora import make_untaught_model
 
     fetch_weights(face_package())
@@ -49,7 +50,8 @@ def main(folder: Path) -> None:
     )
     encoder = build_encoder("bert", folder / "encoder")
     specs = (TextEncoder.load(str(encoder)).spec, load_audio("prosody").spec, load_video("expression").spec)
-    make_untaught_model(specs, folder / "model")
+    untaught = make_untaught_model(specs, folder / "untaught")
+    export_model(untaught, folder / "model", str(encoder))
     shutil.copytree(speech_model(), folder / "whisper", dirs_exist_ok=True)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import subprocess
 import sys
@@ -23,9 +25,11 @@ def rows(out: Path) -> list[dict[str, object]]:
 
 
 def test_a_transcript_is_labelled(command: Command) -> None:
-    ended = command("predict", KITCHEN)
+    ended = command("predict", KITCHEN, "--format", "csv")
     assert ended.returncode == 0, ended.stderr
-    assert "Lin, that is wonderful! I am so happy for you!" in ended.stdout and "joy" in ended.stdout
+    labels = {row["text"]: row["label"] for row in csv.DictReader(io.StringIO(ended.stdout))}
+    assert len(labels) == 16
+    assert labels["Lin, that is wonderful! I am so happy for you!"] == "joy"
 
 
 def test_a_recording_is_labelled_with_words_voice_and_faces(command: Command, recorded: Path, tmp_path: Path) -> None:
