@@ -178,7 +178,7 @@ def test_minilm_reads_conversations_as_torch_does(tmp_path: Path) -> None:
     [
         (lambda it: replace(it, spec=replace(it.spec, pooling="tokens")), "it makes token ids"),
         (lambda it: replace(it, tokenizer=object()), "its tokenizer cannot be written as a tokenizer.json"),
-        (lambda it: replace(it, model=Untraceable(it.model)), "PyTorch cannot write it as a graph"),
+        (lambda it: replace(it, _model=Untraceable(it.model)), "PyTorch cannot write it as a graph"),
     ],
 )
 def test_what_cannot_be_exported_is_refused(

@@ -36,14 +36,18 @@ class TextEncoder(RowEncoder):
     Attributes:
         weights: SHA-256 of its weights alone.
         tokenizer: of transformers.
-        model: of transformers; what was learnt in a fine-tuning is added to its matrices.
     """
 
     weights: str
     tokenizer: Any
-    model: Any
+    _model: Any
 
     most_tokens = 4096
+
+    @property
+    def model(self) -> Any:
+        """Of transformers; what was learnt in a fine-tuning is added to its matrices."""
+        return self._model
 
     @classmethod
     def load(cls, source: str = "minilm", pooling: str = "mean", base: str | None = None) -> TextEncoder:
@@ -118,7 +122,7 @@ class TextEncoder(RowEncoder):
     def rows(self, tokens: Sequence[TokenIds], scored: Sequence[int]) -> list[NDArray[np.float32]]:  # noqa: D102
         ids, mask = map(torch.from_numpy, pad([ids for ids, _ in tokens], self.tokens.padding))
         try:
-            output = self.model(input_ids=ids, attention_mask=mask.long(), output_hidden_states=True)
+            output = self._model(input_ids=ids, attention_mask=mask.long(), output_hidden_states=True)
             states = tuple(output.hidden_states)
         except Exception as error:  # of a model that is none of texts, or has a table too small for its settings
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
