@@ -6,6 +6,7 @@ import math
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -13,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from types import ModuleType
 from typing import Literal
 
 import numpy as np
@@ -152,7 +154,7 @@ class _Worker:
         spawning = multiprocessing.get_context("spawn")
         self.connection, theirs = spawning.Pipe()
         self._process = spawning.Process(target=_serve, args=(theirs, load), daemon=True)
-        with _environment(_SINGLE_THREAD):
+        with _environment(_SINGLE_THREAD), _without_main():
             self._process.start()
         theirs.close()
         self._limit = limit
@@ -188,10 +190,7 @@ class _Worker:
             self._process.join()
             end = _how_it_ended(self._process.exitcode)
             if not self._ready:
-                raise InputError(
-                    f"a worker process could not start: it {end} (a script that extracts features must do so "
-                    "under `if __name__ == '__main__'`)"
-                ) from None
+                raise InputError(f"a worker process could not start: it {end}") from None
             outside = -(self._process.exitcode or 0) in [getattr(signal, name, None) for name in _FROM_OUTSIDE]
             self.failure = Trouble(f"its worker process {end}", "now" if outside else "never")
         if not self.failure and time.monotonic() > self.deadline:
@@ -227,6 +226,21 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Processes that are started meanwhile do not begin with the user's script.
+
+    They would run it as a module, to find in it what it defines: nothing that they need, and in a script without
+    `if __name__ == "__main__"` all that it does once more.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _serve(connection: Connection, load: Load) -> None:
