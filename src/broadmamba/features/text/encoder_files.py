@@ -11,12 +11,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from broadmamba import hub
 from broadmamba.data.conversation import near
 from broadmamba.errors import InputError, MissingExtraError
-from broadmamba.features.text.encoder_folder import EncoderFolder
+from broadmamba.features.text.encoder_folder import (
+    ADDED,
+    CONFIG,
+    SHARDED_WEIGHTS,
+    TOKENIZER,
+    TOKENIZER_SETTINGS,
+    VOCABULARIES,
+    EncoderFolder,
+)
 from broadmamba.features.text.fetched_encoder import SETTINGS_SHA256, SHA256, fetched_folder
-from broadmamba.features.text.hub import cached_encoder, download_encoder
 from broadmamba.features.text.loading import load_encoder
+
+_WHAT = "text encoder"
+_WANTED = (CONFIG, "*.safetensors", SHARDED_WEIGHTS, TOKENIZER, *TOKENIZER_SETTINGS, ADDED, *VOCABULARIES, "*.model")
+"""Files of a repository of the hub that are an encoder's."""
+_ELSEWHERE = ("*/*",)
+"""Files in folders of the repository: other formats, other parts of a larger system."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 
@@ -180,14 +194,14 @@ def load_encoder_files(source: str, *, named_by_file: bool = False) -> EncoderFi
             f"{', '.join(KNOWN_ENCODERS)}, a folder, or a Hugging Face id such as FacebookAI/roberta-large"
         )
     try:
-        return _of_folder(_hub_name(source), EncoderFolder.open(cached_encoder(source)))
+        return _of_folder(_hub_name(source), EncoderFolder.open(hub.cached(_WHAT, source, _WANTED, _ELSEWHERE)))
     except InputError:  # not in the cache, or only a part of it
         if named_by_file:
             raise InputError(
                 f"the text encoder {source} is named by a file and not in the Hugging Face cache, and only what you "
                 f"name is downloaded; if you trust it, run: broadmamba fetch {source}"
             ) from None
-    return _of_folder(_hub_name(source), EncoderFolder.open(download_encoder(source)))
+    return _of_folder(_hub_name(source), EncoderFolder.open(hub.download(_WHAT, source, _WANTED, _ELSEWHERE)))
 
 
 def fetch_hub_encoder(id: str) -> Path:
@@ -201,7 +215,7 @@ def fetch_hub_encoder(id: str) -> Path:
     """
     if not _HUB_ID.fullmatch(id):
         raise InputError(f"expected a Hugging Face id such as FacebookAI/roberta-large, found {id!r:.200}")
-    folder = EncoderFolder.open(download_encoder(id))
+    folder = EncoderFolder.open(hub.download(_WHAT, id, _WANTED, _ELSEWHERE))
     _of_folder(_hub_name(id), folder)
     return folder.path
 
