@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from broadmamba.media.transcripts import read_transcript
     from broadmamba.model.config import BroadMambaConfig
     from broadmamba.model.network import BroadMamba
+    from broadmamba.recognition.front_door import recognize
     from broadmamba.recognition.prediction import ConversationPrediction, UtterancePrediction
+    from broadmamba.recognition.pretrained import shipped_models
     from broadmamba.recognition.recognizer import Recognizer
     from broadmamba.recognition.recording import Listening
     from broadmamba.training.checkpoint import Checkpoint
@@ -66,6 +68,8 @@ _HOMES = {
     "preset": "training.config",
     "read_corpus": "data.readers",
     "read_transcript": "media.transcripts",
+    "recognize": "recognition.front_door",
+    "shipped_models": "recognition.pretrained",
     "train_seeds": "training.runs",
 }
 """Name → the module that it comes from."""
@@ -97,6 +101,8 @@ __all__ = [
     "preset",
     "read_corpus",
     "read_transcript",
+    "recognize",
+    "shipped_models",
     "train_seeds",
 ]
 

@@ -103,6 +103,20 @@ def test_csv(predict: Predict, transcript: Path, expected: list[dict[str, Any]],
         assert (row["w_text"], row["present"]) == ("1.0", "text")
 
 
+def test_the_runtime_and_the_device_are_chosen(
+    predict: Predict, transcript: Path, expected: list[dict[str, Any]]
+) -> None:
+    for options in (("--runtime", "onnx", "--device", "cpu"), ("--runtime", "torch")):
+        result = predict(transcript, "--format", "jsonl", *options)
+        assert (result.code, result.err) == (0, NOTICE + "\n")
+        for line, wanted in zip(result.out.splitlines(), expected, strict=True):
+            assert json.loads(line)["probabilities"] == pytest.approx(wanted["probabilities"], abs=1e-4)
+    for option, told in (("--runtime", "known are onnx, torch"), ("--device", "auto, cpu, cuda")):
+        refused = predict(transcript, option, "abacus")
+        assert (refused.code, refused.out, refused.err.count("\n")) == (2, "", 1)
+        assert "abacus" in refused.err and told in refused.err
+
+
 def test_the_format_that_is_said_counts_more_than_the_name(predict: Predict, transcript: Path, tmp_path: Path) -> None:
     for name, options, first in (
         ("a.csv", ["--format", "jsonl"], "{"),

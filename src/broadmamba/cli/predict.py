@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import replace
-from functools import partial
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from broadmamba.cli.completion import FORMATS, among, models
+from broadmamba.cli.completion import DEVICES, FORMATS, RUNTIMES, among, models
 from broadmamba.cli.printing import console, hand_over, say
 from broadmamba.cli.progress import progress_stages
 from broadmamba.cli.sound import AudioTrack, Channels
 
 if TYPE_CHECKING:
-    from broadmamba.data.conversation import Conversation
-    from broadmamba.recognition.outputs import Setting
     from broadmamba.recognition.prediction import ConversationPrediction
-    from broadmamba.recognition.recognizer import Recognizer
-    from broadmamba.recognition.recording import Listening
+
+_MARKS = ("manifest.json", "config.json", "encoder.json")
+"""By one of these files a folder is known as a model or an encoder."""
 
 
 def predict(
@@ -62,8 +59,16 @@ def predict(
     ] = None,
     model: Annotated[
         str,
-        typer.Option(help="Model folder, or the name of a model that comes with broadmamba.", autocompletion=models),
+        typer.Option(
+            help="Model folder, the name of a model that comes with broadmamba, or owner/name on the Hugging Face Hub.",
+            autocompletion=models,
+        ),
     ] = "meld",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.", autocompletion=among(*DEVICES))] = "auto",
+    runtime: Annotated[
+        str | None,
+        typer.Option(help="onnx or torch.", show_default="what the model is made for", autocompletion=among(*RUNTIMES)),
+    ] = None,
     encoder: Annotated[
         str | None, typer.Option(help="Text encoder, where the model's own is a folder of yours.")
     ] = None,
@@ -112,13 +117,8 @@ def predict(
     A recording gives words, voice and faces, as far as the model reads them. With --out, interrupted work
     is resumed. Outputs of the same source are replaced, others only with --overwrite.
     """
-    from broadmamba.recognition.outputs import (
-        Setting,
-        choose_format,
-        output_files,
-        refuse_replacing_others,
-        write_outputs,
-    )
+    from broadmamba.recognition.front_door import recognize
+    from broadmamba.recognition.outputs import choose_format, output_files, refuse_replacing_others
     from broadmamba.recognition.prediction import NOTICE
     from broadmamba.recognition.pretrained import find_model
     from broadmamba.storage import check_writable, refuse_replacing
@@ -130,105 +130,54 @@ def predict(
             check_writable(file)
         read = [file for file in (source, transcript, weights) if file and not file.is_dir()]
         named = [find_model(model), *(Path(name) for name in (encoder, speech_model) if name)]
-        refuse_replacing(files, [*read, *(folder for folder in named if (folder / "config.json").is_file())])
-    load = partial(_load, model, encoder)
-    read_conversation = partial(_read, tiers=tiers or (), encoding=encoding)
-    setting = Setting(caption_speakers=caption_speakers, excel=excel)
-    recording = _is_recording(source, transcript, tiers, encoding)
+        refuse_replacing(
+            files, [*read, *(folder for folder in named if any((folder / mark).is_file() for mark in _MARKS))]
+        )
     with _work_folder(out, folder=chosen is None) as work:
         if out is not None and not overwrite:  # while it is held, so that what another process just wrote is seen
             refuse_replacing_others(out, chosen, source)
-        if recording:
-            from broadmamba.media.recording import Recording
-            from broadmamba.media.tracks import SoundChoice
-
-            sound = SoundChoice.parse(audio_track, channels)
-            Recording.open(source, sound).close()  # before the slow imports, so that a bad file is told at once
-            said = None if transcript is None else read_conversation(transcript)
-            from broadmamba.recognition.recording import Listening, clear_work
-
-            listening = Listening(
-                transcript=said, speech_model=speech_model, language=language, speakers=speakers, sound=sound
+        with progress_stages() as progress:
+            prediction = recognize(
+                source,
+                transcript=transcript,
+                model=model,
+                device=device,
+                runtime=runtime,
+                encoder=encoder,
+                weights=weights,
+                speech_model=speech_model,
+                language=language,
+                speakers=speakers,
+                encoding=encoding,
+                tiers=tiers or (),
+                audio_track=audio_track,
+                channels=channels,
+                workers=workers,
+                work=work,
+                progress=progress,
             )
-            prediction = _of_recording(source, listening, load, weights, work, workers or os.cpu_count() or 1)
-        else:
-            prediction = _of_conversation(read_conversation(source), load)
         if out is None:
-            _print(prediction, chosen or "table", source, setting)
-        else:
-            written = write_outputs(prediction, out, chosen, source, setting, is_recording=recording)
+            _print(prediction, chosen or "table", caption_speakers, excel)
+        else:  # what stands there was looked at before
+            written = prediction.save(out, chosen, overwrite=True, caption_speakers=caption_speakers, excel=excel)
             for file in written if chosen is None else ():
                 say(file)
-        if recording and work is not None:  # only now, since what could not be written must not be lost
-            clear_work(work)
+        if prediction.recording is not None and work is not None:
+            from broadmamba.recognition.recording import clear_work
+
+            clear_work(work)  # only now, since what could not be written must not be lost
     say(NOTICE)
 
 
-def _is_recording(source: Path, transcript: Path | None, tiers: Sequence[str] | None, encoding: str | None) -> bool:
-    from broadmamba.errors import InputError
-    from broadmamba.media.kind import is_recording
-
-    recording = is_recording(source)
-    if transcript is not None and not recording:
-        raise InputError(f"{source}: expected a recording, since a transcript was given too, found something else")
-    if recording and tiers and transcript is None:
-        raise InputError(f"{source}: expected a transcript too, since tiers of one were named, found only a recording")
-    if recording and encoding is not None and transcript is None:
-        raise InputError(f"{source}: expected a transcript too, since its encoding was said, found only a recording")
-    return recording
-
-
-def _read(transcript: Path, tiers: Sequence[str], encoding: str | None) -> Conversation:
-    from broadmamba.media.transcripts import read_transcript
-
-    return read_transcript(transcript, tiers=tiers, encoding=encoding)
-
-
-def _load(model: str, encoder: str | None) -> Recognizer:
-    from broadmamba.recognition.recognizer import Recognizer
-
-    return Recognizer.from_pretrained(model, encoder=encoder)
-
-
-def _of_conversation(conversation: Conversation, load: Callable[[], Recognizer]) -> ConversationPrediction:
-    screen = console(stderr=True)
-    with screen.status("Loading the model …"):
-        recognizer = load()
-    with screen.status("Recognising …"):
-        return recognizer.predict(conversation)
-
-
-def _of_recording(
-    recording: Path,
-    listening: Listening,
-    load: Callable[[], Recognizer],
-    weights: Path | None,
-    work: Path | None,
-    workers: int,
-) -> ConversationPrediction:
-    from broadmamba.locks import temporary_folder
-    from broadmamba.recognition.recording import predict_recording
-
-    with nullcontext(work) if work else temporary_folder() as folder, progress_stages() as progress:
-        return predict_recording(
-            load(),
-            recording,
-            folder,
-            listening,
-            workers=workers,
-            weights=weights,
-            progress=progress,
-        )
-
-
-def _print(prediction: ConversationPrediction, format: str, source: Path, setting: Setting) -> None:
-    from broadmamba.recognition.outputs import render, source_as_seen_from
+def _print(prediction: ConversationPrediction, format: str, caption_speakers: bool, excel: bool) -> None:
+    from broadmamba.recognition.outputs import Setting, render, source_as_seen_from
     from broadmamba.recognition.writers import print_table
 
     if format == "table":
         print_table(prediction, console())
     else:
-        hand_over(render(prediction, format, replace(setting, source=source_as_seen_from(Path(), source))))
+        source = source_as_seen_from(Path(), prediction.source)
+        hand_over(render(prediction, format, Setting(source=source, caption_speakers=caption_speakers, excel=excel)))
 
 
 @contextmanager

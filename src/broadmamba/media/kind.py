@@ -18,9 +18,9 @@ def is_recording(path: Path) -> bool:
     suffix = path.suffix.lower().removeprefix(".")
     if suffix in (*_TRANSCRIPTS, *_RECORDINGS):
         return suffix in _RECORDINGS
-    if not path.is_file():
-        return False
     try:
+        if not path.is_file():
+            return False
         with path.open("rb") as file:
             return format_of(file) is not None
     except OSError:

@@ -113,13 +113,13 @@ def output_files(out: Path, format: str | None) -> list[Path]:
     return [out] if format is not None else [out / name for name in _FOLDER.values()]
 
 
-def refuse_replacing_others(out: Path, format: str | None, source: Path) -> None:
+def refuse_replacing_others(out: Path, format: str | None, source: Path | None) -> None:
     """Refuse to replace what stands where the outputs will, unless it was made from the same source.
 
     Args:
         out: file or folder that is to be written.
         format: of the one file; None for a folder.
-        source: the recording or transcript that is read.
+        source: the recording or transcript that is read; None where it is no file.
 
     Raises:
         InputError: something else stands there.
@@ -128,8 +128,8 @@ def refuse_replacing_others(out: Path, format: str | None, source: Path) -> None
     for kind, file in zip(formats, output_files(out, format), strict=True):
         if file.is_file() and not is_stream(file) and not _was_made_from(source, file, kind):
             raise InputError(
-                f"{file}: stands there already and was not made from {source}; choose another --out, or say "
-                "--overwrite to replace it"
+                f"{file}: stands there already and was not made from {source or 'this conversation'}; choose another "
+                "name, or replace it by --overwrite (overwrite=True in Python)"
             )
 
 
@@ -137,7 +137,7 @@ def write_outputs(
     prediction: ConversationPrediction,
     out: Path,
     format: str | None,
-    source: Path,
+    source: Path | None,
     setting: Setting = Setting(),
     *,
     is_recording: bool = False,
@@ -151,7 +151,7 @@ def write_outputs(
         prediction: what was recognised.
         out: the file or the folder, made where it does not exist.
         format: of the one file; None for a folder.
-        source: what was read; the outputs refer to it by its path from where they stand.
+        source: what was read, None where it is no file; the outputs refer to it by its path from where they stand.
         setting: how; where recording and source are is found here.
         is_recording: the source is a recording, which report and ELAN file play.
 
@@ -164,7 +164,7 @@ def write_outputs(
     folder = out if format is None else out.parent
     setting = replace(
         setting,
-        media=_as_seen_from(folder, source) if is_recording else None,
+        media=_as_seen_from(folder, source) if is_recording and source else None,
         source=source_as_seen_from(folder, source),
     )
     timed = any(item.utterance.start is not None for item in prediction)
@@ -180,7 +180,7 @@ def write_outputs(
     return [file for file, text in texts.items() if text is not None]
 
 
-def _was_made_from(source: Path, file: Path, format: str) -> bool:
+def _was_made_from(source: Path | None, file: Path, format: str) -> bool:
     """Whether a file is ours and ends as every file of this format does that was made from the source."""
     seen = source_as_seen_from(file.parent, source)
     if seen is None:
@@ -207,9 +207,9 @@ def _known(format: str) -> str:
     return format
 
 
-def source_as_seen_from(folder: Path, source: Path) -> str | None:
+def source_as_seen_from(folder: Path, source: Path | None) -> str | None:
     """The path of a source relative to a folder; None of a pipe, and where there is none, as on another drive."""
-    seen = None if is_stream(source) or str(source) == "-" else _as_seen_from(folder, source)
+    seen = None if source is None or is_stream(source) or str(source) == "-" else _as_seen_from(folder, source)
     return seen.as_posix() if seen else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from rich.style import Style
 
 from broadmamba import storage
 from broadmamba.recognition.palette import colour_of
-from broadmamba.recognition.prediction import ConversationPrediction, UtterancePrediction
+from broadmamba.recognition.prediction import NOTICE, ConversationPrediction, UtterancePrediction
 from broadmamba.terminal import printable
 
 _DECIMALS = 6  # float32 holds no more
@@ -31,7 +32,7 @@ def jsonl_text(prediction: ConversationPrediction, source: str | None = None) ->
         prediction: what was recognised.
         source: file that it was recognised in, as seen from where the text will stand.
     """
-    return storage.jsonl_text(_record(prediction, item, source) for item in prediction)
+    return storage.jsonl_text(records(prediction, source))
 
 
 def csv_text(prediction: ConversationPrediction, source: str | None = None, *, excel: bool = False) -> str:
@@ -45,10 +46,23 @@ def csv_text(prediction: ConversationPrediction, source: str | None = None, *, e
         source: file that it was recognised in, as seen from where the text will stand.
         excel: as for `storage.csv_text`.
     """
+    columns, rows = columns_and_rows(prediction, source)
+    return storage.csv_text(columns, rows, excel=excel)
+
+
+def columns_and_rows(
+    prediction: ConversationPrediction, source: str | None = None
+) -> tuple[list[str], Iterator[list[Any]]]:
+    """The columns of the CSV, and a row of their values for each utterance; None where one is not known.
+
+    Args:
+        prediction: what was recognised.
+        source: file that it was recognised in, as seen from where the rows will stand.
+    """
     labels = _keys(item.probabilities for item in prediction)
     modalities = _keys(item.modality_weights for item in prediction)
     fixed = ("conversation", "utterance", "speaker", "start", "end", "text", "label", "probability")
-    header = (*fixed, *(f"p_{label}" for label in labels), *(f"w_{name}" for name in modalities))
+    columns = [*fixed, *(f"p_{label}" for label in labels), *(f"w_{name}" for name in modalities)]
     rows = (
         [
             *(record[column] for column in fixed),
@@ -58,9 +72,9 @@ def csv_text(prediction: ConversationPrediction, source: str | None = None, *, e
             record["model"],
             record["source"],
         ]
-        for record in (_record(prediction, item, source) for item in prediction)
+        for record in records(prediction, source)
     )
-    return storage.csv_text([*header, "present", "model", "source"], rows, excel=excel)
+    return [*columns, "present", "model", "source"], rows
 
 
 def table_text(prediction: ConversationPrediction) -> str:
@@ -77,34 +91,63 @@ def print_table(prediction: ConversationPrediction, console: Console) -> None:
         prediction: to be printed.
         console: decides on width and colour; 80 characters are enough.
     """
-    modalities = _keys(item.modality_weights for item in prediction)
-    speakers = any(item.utterance.speaker is not None for item in prediction)
-    header = [*(["speaker"] if speakers else []), "said", "emotion", "prob.", *modalities]
-    rows = [
-        [
-            *([_shown(item.utterance.speaker or "–")] if speakers else []),
-            _shown(item.utterance.text) or "–",
-            _shown(item.label),
-            _per_cent(item.probability),
-            *(_per_cent(item.modality_weights.get(name) if name in item.present else None) for name in modalities),
-        ]
-        for item in prediction
-    ]
+    header, rows = _cells(prediction)
     said = header.index("said")
     widths = [max(map(cell_len, column)) for column in zip(header, *rows, strict=True)]
     widths[:said] = [min(width, _WIDEST_NAME) for width in widths[:said]]
     widths[said + 1] = min(widths[said + 1], _WIDEST_NAME)
     others = sum(widths) - widths[said] + len(widths)
     widths[said] = min(widths[said], max(console.width - others, _NARROWEST_TEXT))
-    count = f"{len(prediction)} utterance{'' if len(prediction) == 1 else 's'}"
-    title = f"{_shown(prediction.conversation)} · {count} · {_shown(prediction.model)}"
     rule = ("-" if console.options.ascii_only else "─") * (sum(widths) + len(widths) - 1)
     styles = [Style.parse(colour_of(item.label) or "") for item in prediction]
-    console.print(_Lines([Segment(f"{line}\n") for line in _folded(title, console.width)]))
+    console.print(_Lines([Segment(f"{line}\n") for line in _folded(_title(prediction), console.width)]))
     console.print(_Lines([Segment("\n"), *_line(header, widths, said, Style(bold=True)), Segment(f"{rule}\n")]))
     console.print(
         _Lines([part for row, style in zip(rows, styles, strict=True) for part in _line(row, widths, said, style)])
     )
+
+
+def table_html(prediction: ConversationPrediction) -> str:
+    """The table as a piece of HTML, as notebooks show it."""
+    header, rows = _cells(prediction)
+    emotion = header.index("emotion")
+
+    def line(cells: Sequence[str], kind: str, colour: str | None = None) -> str:
+        marked = f' style="border-left: 0.5em solid {colour or "transparent"}"'
+        parts = (
+            f"<{kind}{marked if place == emotion else ''}>{html.escape(cell)}</{kind}>"
+            for place, cell in enumerate(cells)
+        )
+        return f"<tr>{''.join(parts)}</tr>"
+
+    body = (line(row, "td", colour_of(item.label)) for row, item in zip(rows, prediction, strict=True))
+    return (
+        f"<table><caption>{html.escape(_title(prediction))}</caption>"
+        f"<thead>{line(header, 'th')}</thead><tbody>{''.join(body)}</tbody></table><p>{html.escape(NOTICE)}</p>"
+    )
+
+
+def _title(prediction: ConversationPrediction) -> str:
+    count = f"{len(prediction)} utterance{'' if len(prediction) == 1 else 's'}"
+    return f"{_shown(prediction.conversation)} · {count} · {_shown(prediction.model)}"
+
+
+def _cells(prediction: ConversationPrediction) -> tuple[list[str], list[list[str]]]:
+    """The header of a table for people, and a row for each utterance."""
+    modalities = _keys(item.modality_weights for item in prediction)
+    speakers = any(item.speaker is not None for item in prediction)
+    header = [*(["speaker"] if speakers else []), "said", "emotion", "prob.", *modalities]
+    rows = [
+        [
+            *([_shown(item.speaker or "–")] if speakers else []),
+            _shown(item.text) or "–",
+            _shown(item.label),
+            _per_cent(item.probability),
+            *(_per_cent(item.modality_weights.get(name) if name in item.present else None) for name in modalities),
+        ]
+        for item in prediction
+    ]
+    return header, rows
 
 
 class _Lines:
@@ -144,6 +187,16 @@ def _folded(text: str, width: int) -> list[str]:
         *full, line = chop_cells(word, width)
         lines.extend(full)
     return [*lines, line]
+
+
+def records(prediction: ConversationPrediction, source: str | None = None) -> Iterator[dict[str, Any]]:
+    """The values of each line of the JSONL.
+
+    Args:
+        prediction: what was recognised.
+        source: file that it was recognised in, as seen from where they will stand.
+    """
+    return (_record(prediction, item, source) for item in prediction)
 
 
 def _record(prediction: ConversationPrediction, item: UtterancePrediction, source: str | None) -> dict[str, Any]:
