@@ -21,15 +21,13 @@ def read_checked(path: Path, schema: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         path: of the file.
-        schema: a type, None for nothing, `[schema]` for a list of at least one, `(schema, schema)` for one of them, or
-            keys with the schemas of their values, which all must be there; `ANY` stands for every key. `float` takes
-            whole numbers too, no number is NaN or above 1e100, `object` takes anything.
+        schema: see `misfit`.
 
     Raises:
         InputError: it is missing, no JSON, or does not fit the schema; the message names the place.
     """
     found: dict[str, Any] = read_json(path)
-    if (place := _misfit(found, schema)) is not None:
+    if (place := misfit(found, schema)) is not None:
         raise InputError(f"{path}: is damaged or of another version at {place or 'its top'}; remove it to make it anew")
     return found
 
@@ -41,8 +39,16 @@ def schema_of(value: object) -> Any:
     return float if isinstance(value, (int, float)) and not isinstance(value, bool) else object
 
 
-def _misfit(value: Any, schema: Any, place: str = "") -> str | None:
-    """Where a value does not fit a schema, or None."""
+def misfit(value: Any, schema: Any, place: str = "") -> str | None:
+    """Where a value does not fit a schema, or None.
+
+    Args:
+        value: of JSON.
+        schema: a type, None for nothing, `[schema]` for a list of at least one, `(schema, schema)` for one of them, or
+            keys with the schemas of their values, which all must be there; `ANY` stands for every key. `float` takes
+            whole numbers too, no number is NaN or above 1e100, `object` takes anything.
+        place: of the value in what it is a part of.
+    """
     if isinstance(schema, Mapping):
         if not isinstance(value, dict):
             return place
@@ -57,7 +63,7 @@ def _misfit(value: Any, schema: Any, place: str = "") -> str | None:
             return place
         parts = [(item, schema[0], f"{place}[{number}]") for number, item in enumerate(value)]
     elif isinstance(schema, tuple):
-        return None if any(_misfit(value, one) is None for one in schema) else place
+        return None if any(misfit(value, one) is None for one in schema) else place
     elif schema in (int, float):
         kinds = (int,) if schema is int else (int, float)
         return None if type(value) in kinds and abs(value) <= _LARGEST else place  # NaN is not below it
@@ -65,4 +71,4 @@ def _misfit(value: Any, schema: Any, place: str = "") -> str | None:
         absent = value is None or value is _ABSENT
         fits = absent if schema is None else value is not _ABSENT and (schema is object or type(value) is schema)
         return None if fits else place
-    return next((found for part in parts if (found := _misfit(*part)) is not None), None)
+    return next((found for part in parts if (found := misfit(*part)) is not None), None)

@@ -11,7 +11,7 @@ README.md                the model card
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -215,7 +215,7 @@ def save_bundle(
                 write_bytes(made / _ENCODERS / feature / file.name, file.read_bytes())
         files = {file.relative_to(made).as_posix(): sha256(file) for file in sorted(made.rglob("*")) if file.is_file()}
         write_text(made / CARD, card)
-        write_json(made / MANIFEST, manifest.model_copy(update={"files": files}).model_dump())
+        write_json(made / MANIFEST, replace(manifest, files=files).to_dict())
         try:
             made.replace(path / _NEW)
         except OSError as error:

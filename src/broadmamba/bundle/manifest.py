@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from typing import Any
 
 from broadmamba.data.conversation import LabelSet
 from broadmamba.data.spec import MODALITIES, FeatureSpec
 from broadmamba.errors import InputError
+from broadmamba.schema import ANY, misfit
 from broadmamba.storage import read_json
 
 FORMAT, VERSION = "broadmamba-bundle", 4
@@ -33,30 +33,45 @@ _FILE = re.compile(
     r"|text/[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}/(graph\.onnx|weights\.safetensors|tokenizer\.json|encoder\.json)"
 )
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_SCHEMA = {
+    "system": str,
+    "labels": [str],
+    "speaker_relative": list,
+    "temperature": float,
+    "features": {ANY: [dict]},
+    "model": {"widths": {ANY: int}, "classes": int},
+    "files": {ANY: str},
+    "provenance": dict,
+}
 
 
-class ModelSizes(BaseModel):
+@dataclass(frozen=True)
+class ModelSizes:
     """Of a model's settings, what anything that runs it has to know; the rest is the model's own.
 
     Attributes:
-        widths: modality → numbers an utterance.
+        widths: modality → numbers an utterance, the modalities in their fixed order.
         classes: C.
+
+    Raises:
+        InputError: there is no modality, an unknown one, or a size that no model has.
     """
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="allow")
+    widths: dict[str, int]
+    classes: int
 
-    widths: dict[str, Annotated[int, Field(ge=1, le=WIDEST)]] = Field(min_length=1)
-    classes: int = Field(ge=2, le=_MOST_CLASSES)
+    def __post_init__(self) -> None:
+        if unknown := [m for m in self.widths if m not in MODALITIES]:
+            raise InputError(f"{unknown[0]!r:.40} is no modality; known are {', '.join(MODALITIES)}")
+        object.__setattr__(self, "widths", {m: self.widths[m] for m in MODALITIES if m in self.widths})
+        if not self.widths or not all(1 <= width <= WIDEST for width in self.widths.values()):
+            raise InputError(f"the widths of the modalities are {self.widths}, expected numbers from 1 to {WIDEST}")
+        if not 2 <= self.classes <= _MOST_CLASSES:
+            raise InputError(f"the model has {self.classes} classes, expected 2 to {_MOST_CLASSES}")
 
-    @field_validator("widths")
-    @classmethod
-    def _known(cls, widths: dict[str, int]) -> dict[str, int]:
-        if unknown := [m for m in widths if m not in MODALITIES]:
-            raise ValueError(f"{unknown[0]!r:.40} is no modality; known are {', '.join(MODALITIES)}")
-        return {m: widths[m] for m in MODALITIES if m in widths}
 
-
-class Manifest(BaseModel):
+@dataclass(frozen=True)
+class Manifest:
     """What a model is.
 
     Attributes:
@@ -65,33 +80,28 @@ class Manifest(BaseModel):
         speaker_relative: modalities whose values are joined by their distance from the speaker's mean.
         temperature: of the probabilities; see `broadmamba.evaluation.calibration`.
         features: modality → specs of its features, side by side in this order.
-        model: settings of the network.
+        settings: of the network, with all that is its own.
         files: the other files → their SHA-256.
         provenance: corpus, settings, seed, versions and dev figures; only told, never read back.
     """
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
-
-    format: Literal["broadmamba-bundle"] = "broadmamba-bundle"
-    version: Literal[4] = 4
     system: str
     labels: list[str]
     speaker_relative: list[str]
-    temperature: float = Field(ge=COLDEST, le=HOTTEST)
+    temperature: float
     features: dict[str, list[dict[str, Any]]]
-    model: ModelSizes
-    files: dict[str, str] = Field(default_factory=dict)
+    settings: dict[str, Any]
+    files: dict[str, str]
     provenance: dict[str, Any]
 
-    @field_validator("files")
-    @classmethod
-    def _named(cls, files: dict[str, str]) -> dict[str, str]:
-        for name, digest in files.items():
+    def __post_init__(self) -> None:
+        if not COLDEST <= self.temperature <= HOTTEST:
+            raise InputError(f"the temperature is {self.temperature}, expected {COLDEST} to {HOTTEST}")
+        for name, digest in self.files.items():
             if not _FILE.fullmatch(name):
-                raise ValueError(f"{name!r:.80} is no file of a bundle")
+                raise InputError(f"{name!r:.80} is no file of a bundle")
             if not _SHA256.fullmatch(digest):
-                raise ValueError(f"the SHA-256 of {name} is {digest!r:.80}")
-        return files
+                raise InputError(f"the SHA-256 of {name} is {digest!r:.80}")
 
     @property
     def label_set(self) -> LabelSet:
@@ -109,9 +119,14 @@ class Manifest(BaseModel):
         return tuple(self.model.widths)
 
     @property
-    def settings(self) -> dict[str, Any]:
-        """Of the network, with all that is its own."""
-        return self.model.model_dump()
+    def model(self) -> ModelSizes:
+        """What anything that runs the network has to know."""
+        return ModelSizes(self.settings["widths"], self.settings["classes"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        values = {("model" if name == "settings" else name): value for name, value in vars(self).items()}
+        return {"format": FORMAT, "version": VERSION, **values}
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -121,24 +136,24 @@ def read_manifest(path: Path) -> Manifest:
         InputError: they do not, or a value is not what it should be.
     """
     values = read_json(path, _MOST_BYTES)
-    found = (values.get("format"), values.get("version")) if isinstance(values, dict) else None
+    found = (values.pop("format", None), values.pop("version", None)) if isinstance(values, dict) else None
     if found != (FORMAT, VERSION):
         raise InputError(f"expected format {FORMAT!r} version {VERSION}, found {found!r:.80}")
     return checked_manifest(values)
 
 
-def checked_manifest(values: Any) -> Manifest:
-    """A manifest from JSON values.
+def checked_manifest(values: dict[str, Any]) -> Manifest:
+    """A manifest from JSON values, without its format and version.
 
     Raises:
         InputError: a value is not what it should be, or two do not fit each other.
     """
-    try:
-        manifest = Manifest.model_validate(values)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise InputError(f"{place}: {first['msg']}, found {first.get('input')!r:.60}") from None
+    values = {"files": {}, **values}
+    if (place := misfit(values, _SCHEMA)) is not None:
+        raise InputError(f"{place} is missing, or not what it should be")
+    if others := sorted(set(values) - set(_SCHEMA)):
+        raise InputError(f"{others[0]!r:.80} is nothing that a model has")
+    manifest = Manifest(settings=values.pop("model"), **values)
     labels, specs, widths = manifest.label_set, manifest.specs, manifest.model.widths
     if len(labels) != manifest.model.classes:
         raise InputError(
