@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from safetensors.numpy import load_file, save_file
 from tiny_encoders import LIMIT, WORDS, build_encoder
 
 from broadmamba.data.conversation import Conversation, Utterance
-from broadmamba.errors import InputError
+from broadmamba.errors import IncompatibleError, InputError
 from broadmamba.export.text_encoder import export_text_encoder
 from broadmamba.features.text.encoder import TextEncoder
 from broadmamba.features.text.exported import ExportedTextEncoder
@@ -130,6 +131,17 @@ def edit_json(path: Path, keys: Sequence[str], value: Any) -> None:
         inner = inner[key]
     inner[keys[-1]] = value
     path.write_text(json.dumps(content))
+
+
+def test_the_encoder_of_a_spec(folder: Path) -> None:
+    spec = ExportedTextEncoder.load(folder).spec
+    assert ExportedTextEncoder.for_spec(spec, folder).spec == spec
+    for other in (replace(spec, sha256="0" * 64), replace(spec, pooling="max"), replace(spec, name="another")):
+        with pytest.raises(IncompatibleError) as caught:
+            ExportedTextEncoder.for_spec(other, folder)
+        message = str(caught.value)
+        assert str(folder) in message and "\n" not in message
+        assert f"expected {other.describe()} pooled by {other.pooling}" in message
 
 
 def test_padding_and_truncation_of_the_file_are_left_alone(folder: Path, exported: Callable[[str], Path]) -> None:

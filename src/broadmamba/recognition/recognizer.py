@@ -145,7 +145,7 @@ class Recognizer:
         if own is not None:
             from broadmamba.features.text.exported import ExportedTextEncoder
 
-            return ExportedTextEncoder.load(own, self._device)
+            return ExportedTextEncoder.for_spec(spec, own, self._device)
         from broadmamba.features.text.encoder import TextEncoder
 
         return TextEncoder.for_spec(spec, self._encoder_source)

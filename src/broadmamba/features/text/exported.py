@@ -11,7 +11,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from broadmamba.errors import InputError
+from broadmamba.data.spec import FeatureSpec
+from broadmamba.errors import IncompatibleError, InputError
 from broadmamba.features.text.encoding import RowEncoder
 from broadmamba.features.text.exported_folder import TOKENIZER, ExportedSettings, read_network, read_settings
 from broadmamba.features.text.tokenizer_file import TokenizerFile
@@ -24,6 +25,10 @@ that gets a row (turns, own tokens), by their places in all passages one after t
 
 OUTPUT = "rows"
 """What it gives: (turns, width)."""
+
+
+_DECISIVE = ("name", "width", "pooling", "sha256")
+"""What makes two features of texts the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,21 @@ class ExportedTextEncoder(RowEncoder):
         graph, weights = read_network(folder)
         session = Session(graph, weights, what=f"the text encoder {folder}", device=device)
         return cls.of(settings, tokenizer, session)
+
+    @classmethod
+    def for_spec(cls, spec: FeatureSpec, folder: Path | str, device: str = "auto") -> Self:
+        """Load the encoder that makes a feature; the arguments are those of `load`.
+
+        Raises:
+            IncompatibleError: the one in the folder makes another feature.
+        """
+        encoder = cls.load(folder, device)
+        if any(getattr(encoder.spec, field) != getattr(spec, field) for field in _DECISIVE):
+            raise IncompatibleError(
+                f"the text encoder {folder} makes {encoder.spec.describe()} pooled by {encoder.spec.pooling}, "
+                f"expected {spec.describe()} pooled by {spec.pooling}"
+            )
+        return encoder
 
     @classmethod
     def of(cls, settings: ExportedSettings, tokenizer: TokenizerFile, session: Session) -> Self:
