@@ -83,7 +83,7 @@ def test_formats_models_and_encoders_that_are_not_known(
         "unknown format 'jsnl'; known are table, jsonl, csv, vtt, eaf, textgrid, html (did you mean jsonl?)" in message
     )
     assert "found neither" in refuse("predict", tmp_path / "talk.txt", "--model", "medl-text")
-    assert "config.json" in refuse("predict", tmp_path / "talk.txt", "--model", tmp_path)
+    assert "manifest.json" in refuse("predict", tmp_path / "talk.txt", "--model", tmp_path)
     assert "say its folder" in refuse("predict", tmp_path / "talk.txt", "--model", model)
     message = refuse("predict", tmp_path / "talk.txt", "--model", model, "--encoder", "minilm")
     assert "the text encoder minilm makes" in message and "12 wide" in message
@@ -242,11 +242,11 @@ MODELS: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty weights": (overwrite("model.safetensors", b""), "damaged"),
     "junk weights": (overwrite("model.safetensors", JUNK), "damaged"),
     "truncated weights": (truncate("model.safetensors", 0.9), "damaged"),
-    "no weights": (lambda model: (model / "model.safetensors").unlink(), "there is no such file"),
-    "empty config": (overwrite("config.json", b""), "empty"),
-    "junk config": (overwrite("config.json", JUNK), "damaged"),
-    "truncated config": (truncate("config.json", 0.5), "expected JSON"),
-    "no config": (lambda model: (model / "config.json").unlink(), "expected a model folder with config.json"),
+    "no weights": (lambda model: (model / "model.safetensors").unlink(), "model.safetensors is not there"),
+    "empty manifest": (overwrite("manifest.json", b""), "empty"),
+    "junk manifest": (overwrite("manifest.json", JUNK), "damaged"),
+    "truncated manifest": (truncate("manifest.json", 0.5), "expected JSON"),
+    "no manifest": (lambda model: (model / "manifest.json").unlink(), "expected a model folder with manifest.json"),
 }
 
 

@@ -17,7 +17,7 @@ from broadmamba.cli.main import app
 
 COMMANDS = (
     *("predict", "convert", "extract", "finetune-text", "train", "evaluate", "compare", "reproduce", "fetch"),
-    "doctor",
+    *("export", "doctor"),
 )
 SLOW = {"torch", "transformers", "safetensors", "numpy", "scipy", "pandas", "sklearn"}
 

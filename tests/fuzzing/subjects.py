@@ -304,13 +304,14 @@ class Graphs(Area):
             "pictures": [("x", "float32", ["B", 2, 8, 8])],
             "scanned": [("x", "float32", ["T", 4]), ("index", "int64", ["T"])],
         }
+        outputs: dict[str, list[str | int]] = {"recurrent": ["B", 3], "pictures": ["B", 3], "scanned": ["T", 4]}
         for name, of in shapes.items():
             graph = GraphWriter(of)
             y = getattr(self, f"_{name}")(graph)
             folder = self.subjects / name
             graph.op("Softmax", y, axis=-1, name="y")
             with atomic_write(folder / "graph.onnx") as file:
-                file.write(graph.model(inputs[name], ["y"]))
+                file.write(graph.model(inputs[name], {"y": outputs[name]}))
             weights = {key: random.normal(size=shape).astype(np.float32) for key, shape in of.items()}
             save_arrays(folder / "weights.safetensors", weights)
         self.x = {"recurrent": random.normal(size=(2, 5, 4)), "pictures": random.normal(size=(2, 2, 8, 8))}
