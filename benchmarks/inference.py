@@ -2,8 +2,8 @@
 
     python benchmarks/inference.py MODEL CORPUS [--split test] [--threads 2] [--repeats 20]
 
-Counts everything from raw features to probabilities: normalisation, batching and the network. Both runtimes take turns,
-pass by pass; the first pass of each, in which kernels may be made, is printed beside the median of the others. Ends with
+Counts everything from raw features to probabilities: normalisation, batching and the network. The runtimes take turns,
+pass by pass; the first pass of each, in which kernels may be made, is printed beside the median of the others. Last is
 the largest difference of a probability between the two.
 """
 
