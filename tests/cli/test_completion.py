@@ -21,6 +21,8 @@ from broadmamba.features.text.encoder_files import KNOWN_ENCODERS
 from broadmamba.features.text.pooling import POOLINGS
 from broadmamba.features.video import VIDEO_EXTRACTORS
 from broadmamba.recognition.outputs import FORMATS
+from broadmamba.runtime import RUNTIMES
+from broadmamba.sessions import DEVICES
 from broadmamba.training.config import presets
 
 COMPLETED = {
@@ -134,5 +136,6 @@ def test_the_names_are_those_that_there_are() -> None:
     assert set(completion.POOLINGS) == {*POOLINGS, "tokens"}
     assert tuple(AUDIO_EXTRACTORS) == completion.AUDIO
     assert tuple(VIDEO_EXTRACTORS) == completion.VIDEO
+    assert (completion.DEVICES, completion.RUNTIMES) == (DEVICES, RUNTIMES)
     assert completion.presets("") == presets()
     assert completion.studies("") == [*studies(), "all"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -97,6 +98,22 @@ print(rooms & {"model", "training", "baselines", "experiments"})
     label, loaded = ended.stdout.splitlines()
     assert label in ("joy", "surprise")
     assert loaded == "set()"
+
+
+def test_a_plain_script_labels_a_recording(recorded: Path, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import broadmamba, sys\n"
+        "talk, transcript, model = sys.argv[1:]\n"
+        "result = broadmamba.recognize(talk, transcript=transcript, model=model)\n"
+        "print(len(result), *result[0].present, 'torch' in sys.modules)\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, str(script), *(str(recorded / name) for name in ("talk.mp4", "talk.srt", "model"))],
+        env={**os.environ, "BROADMAMBA_CACHE": str(recorded / "cache")},
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout) == (0, "3 text audio video False\n"), ended.stderr
 
 
 def test_the_doctor_knows_what_is_not_there(command: Command) -> None:

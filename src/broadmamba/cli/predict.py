@@ -64,10 +64,16 @@ def predict(
             autocompletion=models,
         ),
     ] = "meld",
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.", autocompletion=among(*DEVICES))] = "auto",
+    device: Annotated[
+        str, typer.Option(help="Where the model runs: auto, cpu or cuda.", autocompletion=among(*DEVICES))
+    ] = "auto",
     runtime: Annotated[
         str | None,
-        typer.Option(help="onnx or torch.", show_default="what the model is made for", autocompletion=among(*RUNTIMES)),
+        typer.Option(
+            help="What runs the model: onnx or torch.",
+            show_default="what the model is made for",
+            autocompletion=among(*RUNTIMES),
+        ),
     ] = None,
     encoder: Annotated[
         str | None, typer.Option(help="Text encoder, where the model's own is a folder of yours.")

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
+from broadmamba.data.conversation import Conversation
 from broadmamba.errors import BroadMambaError, InputError
 from broadmamba.locks import temporary_folder
 from broadmamba.media.tracks import SoundChoice
@@ -136,6 +137,11 @@ def recognize(
     """
     several = isinstance(source, Sequence) and not isinstance(source, (str, bytes))
     sources: Sequence[Source] = source if several else [source]  # type: ignore[assignment, list-item]
+    if not several and not isinstance(source, (str, Path, Conversation)):
+        raise InputError(
+            "expected a recording or a transcript by its path, a Conversation, or a list of these, "
+            f"found {type(source).__name__}"
+        )
     if several and transcript is not None:
         raise InputError(
             f"expected one recording, since a transcript was given too, found a list of {len(sources)}; recognize each "

@@ -77,9 +77,11 @@ def open_source(
     return OpenedSource(recording, said, _kept(path), _kept(words) if recording else None)
 
 
-def name_of_source(source: Source) -> str:
-    """What a source is called in messages."""
-    return f"conversation {source.id!r}" if isinstance(source, Conversation) else str(source)
+def name_of_source(source: object) -> str:
+    """What a source is called in messages, also what is none."""
+    if isinstance(source, Conversation):
+        return f"conversation {source.id!r:.100}"
+    return str(source) if isinstance(source, (str, Path)) else f"{source!r:.40}"
 
 
 def _path_or_conversation(given: object, expected: str) -> tuple[Path | None, Conversation | None]:
@@ -87,7 +89,7 @@ def _path_or_conversation(given: object, expected: str) -> tuple[Path | None, Co
         return None, given
     if isinstance(given, (str, Path)):
         return Path(given), None
-    raise InputError(f"expected {expected} as a path, or a Conversation, found {type(given).__name__}")
+    raise InputError(f"expected {expected} by its path, or a Conversation, found {type(given).__name__}")
 
 
 def _kept(path: Path | None) -> Path | None:
