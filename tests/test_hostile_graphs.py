@@ -364,7 +364,9 @@ from broadmamba.sessions import Session
 attacks = pickle.loads(sys.stdin.buffer.read())
 size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (size + (64 << 20),) * 2)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def most():
+    return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
+before = most()
 open("begun", "w").close()
 refused = 0
 for content, weights in attacks:
@@ -373,7 +375,7 @@ for content, weights in attacks:
     except InputError as refusal:
         refused += str(refusal).startswith("a test: its graph ") and "cannot be used" not in str(refusal)
 open("ended", "w").close()
-print(refused, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before >> 10)
+print(refused, most() - before >> 10)
 """
 
 

@@ -230,7 +230,7 @@ def read_json(path: Path | str, most: int | None = None) -> Any:
         raise InputError(f"{path}: the file has {size} bytes, expected at most {most}")
     text = read_text(path)
     try:
-        return json.loads(text)
+        return _DECODER.decode(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: expected JSON, found something else ({error})") from None
 
@@ -286,7 +286,7 @@ def read_jsonl(path: Path | str) -> Iterator[tuple[int, dict[str, Any]]]:
         if not line.strip():
             continue
         try:
-            row = _ROWS.decode(line)
+            row = _DECODER.decode(line)
         except (ValueError, RecursionError) as error:
             raise InputError(f"{path}, line {number}: expected a JSON object, found {line[:40]!r} ({error})") from None
         if not isinstance(row, dict):
@@ -301,7 +301,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-_ROWS = json.JSONDecoder(object_pairs_hook=_object)
+_DECODER = json.JSONDecoder(object_pairs_hook=_object)
 
 
 def sha256(path: Path | str) -> str:

@@ -8,14 +8,20 @@ bundle is opened, in double precision, since small steps cancel in Eq. 2 and the
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from broadmamba.bundle.layout import CHUNK
+from broadmamba.errors import InputError
+
+MOST_NUMBERS = 2**27
+"""Of all the matrices of a model; parameters of a megabyte could ask for a gigabyte of them."""
 
 _PARAMETERS = ("log_step", "log_decay", "frequency", "output", "skip")
+_ABSENT = np.empty(())
 _SMALLEST_EXPONENT = -40.0  # as in `model/state_space.py`: smaller powers are zero, and no denormal numbers
 
 
@@ -40,6 +46,43 @@ def layer_names(weights: Mapping[str, NDArray[Any]]) -> list[str]:
     """Beginnings of the names of the time-invariant layers' weights."""
     ending = f".{_PARAMETERS[0]}"
     return [name.removesuffix(ending) for name in weights if name.endswith(ending)]
+
+
+def all_chunk_matrices(weights: Mapping[str, NDArray[Any]], discretisation: object) -> dict[str, NDArray[np.float32]]:
+    """Make the matrices of all layers, by the layer's name and that of the matrix.
+
+    Args:
+        weights: of the network, by name.
+        discretisation: `zoh` (Eq. 2) or `euler` (Eq. 3).
+
+    Raises:
+        InputError: the parameters of a layer do not fit each other or overflow, or ask for too many matrices.
+    """
+    layers = layer_names(weights)
+    if layers and discretisation not in ("zoh", "euler"):
+        raise InputError(f"discretisation: expected zoh or euler, found {discretisation!r:.60}")
+    numbers = sum(prod(shape) for layer in layers for shape in chunk_shapes(*_sizes(weights, layer)).values())
+    if numbers > MOST_NUMBERS:
+        raise InputError(f"its layers take {numbers} numbers as matrices, expected at most {MOST_NUMBERS}")
+    made: dict[str, NDArray[np.float32]] = {}
+    for layer in layers:
+        with np.errstate(over="ignore", invalid="ignore"):
+            matrices = chunk_matrices(weights, layer, str(discretisation))
+        if not all(np.isfinite(values).all() for values in matrices.values()):
+            raise InputError(f"the parameters of {layer} are too large: its matrices have non-finite values")
+        made |= {f"{layer}.{name}": values for name, values in matrices.items()}
+    return made
+
+
+def _sizes(weights: Mapping[str, NDArray[Any]], layer: str) -> tuple[int, int]:
+    """D and N of a layer, whose parameters must fit each other."""
+    shapes = [weights.get(f"{layer}.{part}", _ABSENT).shape for part in _PARAMETERS]
+    D, half = shapes[1][1:] if len(shapes[1]) == 3 else (0, 0)
+    if shapes != [(2, D), (2, D, half), (2, D, half), (2, D, half, 2), (D,)]:
+        raise InputError(f"the parameters of {layer} have the shapes {shapes}, expected those of one layer")
+    if odd := [part for part in _PARAMETERS if weights[f"{layer}.{part}"].dtype != np.float32]:
+        raise InputError(f"{layer}.{odd[0]} is {weights[f'{layer}.{odd[0]}'].dtype}, expected float32")
+    return D, 2 * half
 
 
 def chunk_matrices(

@@ -25,7 +25,7 @@ WIDEST = 2**20
 """Numbers that an utterance has in a modality."""
 
 _MOST_CLASSES = 8192
-_MOST_BYTES = 2**24
+_MOST_BYTES = 2**22
 """Of `manifest.json`; a real one has some ten thousand."""
 
 _FILE = re.compile(

@@ -125,7 +125,7 @@ class LabelSet:
     """Emotion names in a fixed order: position is class index.
 
     Raises:
-        InputError: fewer than two names, an empty one, or one given twice.
+        InputError: fewer than two names, an empty one, one given twice, or half a character.
     """
 
     names: tuple[str, ...]
@@ -136,6 +136,12 @@ class LabelSet:
             raise InputError(f"a label set needs at least two labels, found {list(names)}")
         if not all(name.strip() for name in names):
             raise InputError(f"a label needs a name, found {list(names)}")
+        try:
+            "".join(names).encode()
+        except UnicodeEncodeError as error:
+            raise InputError(
+                f"labels are whole Unicode, found half a character {error.object[error.start]!r}"
+            ) from None
         repeated = sorted(name for name, count in Counter(names).items() if count > 1)
         if repeated:
             raise InputError(f"labels must differ, found {', '.join(repeated)} more than once")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from broadmamba.bundle.chunks import chunk_matrices, layer_names
+from broadmamba.bundle.chunks import all_chunk_matrices
 from broadmamba.bundle.folder import Bundle, damaged
 from broadmamba.bundle.layout import conversation_layout, own_turns_layout
 from broadmamba.data.rows import Rows
@@ -29,7 +29,7 @@ class OnnxRuntime:
 
     Raises:
         InputError: the model has no graph, or there is no such device.
-        CheckpointError: the graph is damaged or another model's.
+        CheckpointError: the graph or a weight is damaged, or another model's.
     """
 
     def __init__(self, bundle: Bundle, device: str = "auto") -> None:
@@ -38,6 +38,8 @@ class OnnxRuntime:
                 f"{bundle.path}: a model of the system {bundle.manifest.system} has no graph; its runtime is torch"
             )
         check_device(device)
+        self._path = bundle.path
+        self._classes = bundle.manifest.model.classes
         self._modalities = bundle.modalities
         self._widths = bundle.manifest.model.widths
         try:
@@ -50,7 +52,11 @@ class OnnxRuntime:
             raise damaged(bundle.path, error) from None
 
     def scores(self, rows: Rows) -> Scores:
-        """Predictions for conversations: see `Runtime.scores`."""
+        """Predictions for conversations: see `Runtime.scores`.
+
+        Raises:
+            CheckpointError: the graph gives what is no answer.
+        """
         starts = np.cumsum([0, *rows.lengths])
         order: list[NDArray[np.int64]] = []
         parts: list[list[NDArray[np.float32]]] = []
@@ -58,11 +64,22 @@ class OnnxRuntime:
             taken = np.concatenate([np.arange(starts[i], starts[i + 1]) for i in group])
             order.append(taken)
             parts.append(self._session.run(self._inputs(rows, group, taken), _OUTPUTS))
+            self._check(parts[-1], len(taken))
         back = np.argsort(np.concatenate(order))
         probabilities, weights = (np.concatenate(found)[back] for found in zip(*parts, strict=True))
         absent = np.zeros(len(back), dtype=bool)
         present = np.stack([rows.present.get(m, absent) for m in self._modalities], axis=1)
         return Scores(probabilities, weights, present)
+
+    def _check(self, found: list[NDArray[np.float32]], utterances: int) -> None:
+        """Refuse what is no answer; non-finite numbers are told elsewhere."""
+        shapes, expected = [a.shape for a in found], [(utterances, self._classes), (utterances, len(self._modalities))]
+        if shapes != expected:
+            told = ", ".join(f"{shape} {name}" for name, shape in zip(_OUTPUTS, shapes, strict=True))
+            raise damaged(self._path, InputError(f"the graph gives {told}, expected {expected[0]} and {expected[1]}"))
+        probabilities = found[0][np.isfinite(found[0]).all(axis=1)]
+        if (probabilities < 0).any() or (np.abs(probabilities.sum(axis=1) - 1) > _ROUNDING).any():
+            raise damaged(self._path, InputError("the graph gives probabilities whose sum is not 1, or negative ones"))
 
     def _inputs(self, rows: Rows, group: list[int], taken: NDArray[np.int64]) -> Mapping[str, NDArray[Any]]:
         lengths, speakers = [rows.lengths[i] for i in group], rows.speakers[taken]
@@ -85,15 +102,11 @@ class OnnxRuntime:
 
 def _weights(bundle: Bundle) -> dict[str, NDArray[Any]]:
     """What the graph reads: weights, and the chunk matrices of time-invariant layers."""
-    weights = dict(bundle.weights)
-    discretisation = str(bundle.manifest.settings.get("discretisation"))
-    for layer in layer_names(weights):
-        made = chunk_matrices(weights, layer, discretisation)
-        weights |= {f"{layer}.{name}": values for name, values in made.items()}
-    return weights
+    return {**bundle.weights, **all_chunk_matrices(bundle.weights, bundle.manifest.settings.get("discretisation"))}
 
 
 _OUTPUTS = ("probabilities", "modality_weights")
+_ROUNDING = 1e-3  # of a sum of up to thousands of float32
 
 
 def _groups(lengths: tuple[int, ...]) -> Iterator[list[int]]:
