@@ -30,8 +30,9 @@ from fuzzing.subjects import AREAS  # noqa: E402
 
 # Share of the cases; text is read fastest, and has the most formats.
 SHARES = {
-    "transcripts": 0.26, "media": 0.12, "corpora": 0.1, "converted": 0.1, "models": 0.08, "graphs": 0.06,
-    "encoders": 0.05, "exported": 0.05, "runs": 0.06, "records": 0.04, "unfinished": 0.04, "packages": 0.04,
+    "transcripts": 0.24, "media": 0.12, "corpora": 0.1, "converted": 0.1, "models": 0.06, "bundles": 0.06,
+    "graphs": 0.06, "encoders": 0.04, "exported": 0.04, "runs": 0.06, "records": 0.04, "unfinished": 0.04,
+    "packages": 0.04,
 }  # fmt: skip
 
 

@@ -397,7 +397,7 @@ def test_attacks_take_no_memory_and_open_no_file(tmp_path: Path) -> None:
     assert grown < 64
     if watched:
         opened = re.findall(r'open\w*\((?:AT_FDCWD, )?"([^"]*)"', trace.read_text())
-        assert opened[opened.index("begun") :] == ["begun", "ended"]
+        assert opened[opened.index("begun") + 1 :] == ["ended", "/proc/self/status"]
 
 
 # --- what cannot be seen beforehand -----------------------------------------------------------------------------------
@@ -465,8 +465,9 @@ def test_nothing_is_printed_of_a_graph_that_cannot_be_used(capfd: pytest.Capture
     assert capfd.readouterr() == ("", "")
 
 
-def test_networks_that_come_with_the_package_are_run() -> None:
-    from safetensors.numpy import load_file
-
-    for path in NETWORKS.glob("*.onnx"):
-        check_graph(path.read_bytes(), load_file(path.with_suffix(".safetensors")), path.name)
+@pytest.mark.parametrize("name", [path.name for path in NETWORKS.glob("*.onnx")])
+def test_networks_that_come_with_the_package_are_run(name: str) -> None:
+    content = (NETWORKS / name).read_bytes()
+    outside = [t for t in ModelProto.FromString(content).graph.initializer if t.data_location == TensorProto.EXTERNAL]
+    weights = {tensor.name: np.zeros(tensor.dims, np.float32) for tensor in outside}
+    assert sorted(check_graph(content, weights, name)) == sorted(weights) != []

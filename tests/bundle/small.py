@@ -69,17 +69,20 @@ def write_encoder(folder: Path, spec: FeatureSpec = TEXT, seed: int = 0) -> Path
     return folder
 
 
-def write_bundle(folder: Path, encoder: Path, seed: int = 0) -> Path:
+def untaught(seed: int) -> Checkpoint:
     """A model of text and audio that has learnt nothing."""
     torch.manual_seed(seed)
     widths = {"text": WIDTH, "audio": 4}
     config = BroadMambaConfig(widths=widths, classes=3, d_model=8, d_state=4, n=2, m=3, d_z=3, d_h=2)
     model = BroadMamba(config).eval()
     K = model.state_dict()["branches.text.representation.weight"].shape[1]
-    ridge = {m: RidgeStatistics(np.eye(K), np.ones((K, 3)), 5) for m in widths}
+    ridge = {m: RidgeStatistics(np.eye(K), np.full((K, 3), seed + 1.0), 5) for m in widths}
     normalisers = {m: Normaliser(np.zeros(w, np.float32), np.ones(w, np.float32)) for m, w in widths.items()}
-    labels = LabelSet(["calm", "glad", "sad"])
-    Checkpoint("broadmamba", model, labels, {"text": (TEXT,), "audio": (AUDIO,)}, normalisers, ridge=ridge).save(
-        folder, {"tiny": encoder}
-    )
+    specs = {"text": (TEXT,), "audio": (AUDIO,)}
+    return Checkpoint("broadmamba", model, LabelSet(["calm", "glad", "sad"]), specs, normalisers, ridge=ridge)
+
+
+def write_bundle(folder: Path, encoder: Path, seed: int = 0) -> Path:
+    """The same as a bundle, with an encoder."""
+    untaught(seed).save(folder, {"tiny": encoder})
     return folder

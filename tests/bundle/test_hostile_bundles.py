@@ -232,7 +232,7 @@ ATTACKS: dict[str, tuple[Attack, str]] = {
     "other classes": (told("model/classes", 4), "label"),
     **{f"width {value}": (told("model/widths/text", value), "") for value in (2**40, -1, 0, 6.5, "6", float("nan"), 7)},
     "no widths": (told("model/widths", {}), "widths"),
-    "an unknown modality": (told("model/widths", {"smell": 6}), "widths"),
+    "an unknown modality": (told("model/widths", {"smell": 6}), "no modality"),
     "a modality without features": (told("features", {}), "features"),
     "a feature that is none": (told("features/text/0", {"name": 1}), ""),
     "a feature of another width": (told("features/text/0/width", 7), "width"),
@@ -243,7 +243,7 @@ ATTACKS: dict[str, tuple[Attack, str]] = {
     "an unknown way of discretising": (told("model/discretisation", "other"), "discretisation"),
     # paths
     **{
-        f"the file {name}": (told("files", {name: "0" * 64}), "files")
+        f"the file {name}": (told("files", {name: "0" * 64}), "no file of a bundle")
         for name in (
             "../model.safetensors",
             "/etc/passwd",

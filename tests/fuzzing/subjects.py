@@ -14,6 +14,7 @@ import shutil
 import tarfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import numpy as np
 import torch
 from onnx import numpy_helper
 
-from broadmamba.data.conversation import Conversation
+from broadmamba.data.conversation import Conversation, Utterance
 from broadmamba.data.corpus import Corpus
 from broadmamba.data.readers import read_corpus
 from broadmamba.errors import BroadMambaError
@@ -38,12 +39,14 @@ from broadmamba.media.recording import Recording
 from broadmamba.media.transcripts import read_transcript
 from broadmamba.recognition.outputs import render
 from broadmamba.recognition.prediction import ConversationPrediction, UtterancePrediction
+from broadmamba.recognition.recognizer import Recognizer
 from broadmamba.sessions import Session
 from broadmamba.storage import atomic_write, map_arrays, read_bytes, save_arrays
 from broadmamba.training.checkpoint import Checkpoint
 from broadmamba.training.comparison import compare_runs
 from broadmamba.training.fit import Epoch, fit
 from broadmamba.training.runs import train_seeds
+from bundles import resign
 from corpora import make_corpus, make_text_corpus, tiny_config
 from fuzzing.texts import TRANSCRIPTS
 
@@ -285,6 +288,31 @@ class Models(Area):
         assert np.allclose(scores.probabilities.sum(1), 1, atol=1e-3)
 
 
+class Bundles(Area):
+    """A model with its text encoder, and what it says without torch; of `signed` the SHA-256 are those of its files."""
+
+    fixed = frozenset({"README.md"})
+
+    def prepare(self) -> None:
+        from bundle.small import write_bundle, write_encoder
+
+        for name in ("unsigned", "signed"):
+            write_bundle(self.subjects / name, write_encoder(self.folder / "encoder"))
+
+    def read(self, case: Path, subject: str) -> None:
+        if subject == "signed":
+            with suppress(OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+                resign(case)
+        recognizer = Recognizer.from_pretrained(case, device="cpu")
+        found = recognizer.predict(Conversation("talk", [Utterance("1", "w3 w4"), Utterance("2", "w5 what", "Ann")]))
+        for item in found:
+            assert tuple(item.probabilities) == tuple(recognizer.bundle.labels)
+            assert math.isclose(sum(item.probabilities.values()), 1, abs_tol=1e-3)
+            assert all(math.isfinite(weight) for weight in item.modality_weights.values())
+        for statistics in recognizer.bundle.ridge().values():
+            assert np.isfinite(statistics.gram).all()
+
+
 class Graphs(Area):
     """Networks as graphs: what they make of fixed inputs, again the same."""
 
@@ -514,6 +542,7 @@ AREAS: dict[str, Callable[[Path], Area]] = {
     "corpora": Corpora,
     "converted": Converted,
     "models": Models,
+    "bundles": Bundles,
     "graphs": Graphs,
     "encoders": Encoders,
     "exported": ExportedEncoders,
