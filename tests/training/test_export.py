@@ -89,6 +89,16 @@ def test_a_bundle_needs_no_torch(exported: Path, tmp_path: Path) -> None:
     assert done.stdout.strip() in set(Bundle.load(moved).labels)
 
 
+def test_a_model_without_its_encoder_says_how_to_get_one(text_model: tuple[Path, Path]) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", WITHOUT_TORCH, str(text_model[1])]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    told = done.stderr.splitlines()[-1]
+    assert done.returncode == 1 and "MissingExtraError" in told
+    assert "holds no text encoder for" in told and "broadmamba[train]" in told
+    assert f"broadmamba export {text_model[1]} --out BUNDLE" in told
+
+
 def test_an_older_model_is_named_by_its_version_and_converted(text_model: tuple[Path, Path], tmp_path: Path) -> None:
     encoder, model = text_model
     older = shutil.copytree(model, tmp_path / "older")

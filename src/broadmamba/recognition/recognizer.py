@@ -14,7 +14,7 @@ from broadmamba.bundle.folder import Bundle
 from broadmamba.data.conversation import Conversation
 from broadmamba.data.corpus import Feature
 from broadmamba.data.spec import FeatureSpec
-from broadmamba.errors import InputError
+from broadmamba.errors import InputError, MissingExtraError
 from broadmamba.memory import enough_memory
 from broadmamba.recognition.prediction import ConversationPrediction, UtterancePrediction
 from broadmamba.recognition.pretrained import DEFAULT, find_model, name_of
@@ -146,8 +146,14 @@ class Recognizer:
             from broadmamba.features.text.exported import ExportedTextEncoder
 
             return ExportedTextEncoder.for_spec(spec, own, self._device)
-        from broadmamba.features.text.encoder import TextEncoder
-
+        try:
+            from broadmamba.features.text.encoder import TextEncoder
+        except ModuleNotFoundError as error:
+            raise MissingExtraError(
+                f"{self.bundle.path}: holds no text encoder for {spec.name}, and others need {error.name}: "
+                "pip install 'broadmamba[train]', or where that is make a bundle that holds it: "
+                f"broadmamba export {self.bundle.path} --out BUNDLE"
+            ) from None
         return TextEncoder.for_spec(spec, self._encoder_source)
 
     @cached_property
