@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from broadmamba.recognition.recording import Listening
     from broadmamba.training.checkpoint import Checkpoint
     from broadmamba.training.config import TrainingConfig, preset
+    from broadmamba.training.export import export_model
     from broadmamba.training.runs import train_seeds
 
 __version__ = "0.1.0"
@@ -64,6 +65,7 @@ _HOMES = {
     "TrainingConfig": "training.config",
     "Utterance": "data.conversation",
     "UtterancePrediction": "recognition.prediction",
+    "export_model": "training.export",
     "extract_text": "features.extract_text",
     "preset": "training.config",
     "read_corpus": "data.readers",
@@ -97,6 +99,7 @@ __all__ = [
     "TrainingConfig",
     "Utterance",
     "UtterancePrediction",
+    "export_model",
     "extract_text",
     "preset",
     "read_corpus",
