@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from meetings import make_meeting
+from spoken import speech_model
 
 import broadmamba
 from broadmamba import Conversation, InputError, Recognizer, Utterance, read_transcript, recognize
@@ -107,6 +108,16 @@ def test_what_is_done_of_a_recording_is_kept_where_it_is_asked_for(meeting: Path
     assert set(stages) == {"Recognising"}
 
 
+def test_the_work_of_several_recordings_is_kept_apart(meeting: Path, tmp_path: Path) -> None:
+    (tmp_path / "second.wav").write_bytes((meeting / "meeting.wav").read_bytes())
+    both = ["meeting.wav", tmp_path / "second.wav"]
+    options = {"speech_model": speech_model(), "work": tmp_path / "work"}
+    found = recognize(both, language="en", **options)  # type: ignore[arg-type]
+    assert [len(result) for result in found] == [3, 3]
+    assert [result.conversation for result in found] == ["meeting", "second"]
+    assert len(list((tmp_path / "work").glob("*/speech-*.jsonl"))) == 2
+
+
 def test_nothing_is_left_of_the_work(meeting: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     words = read_transcript("meeting.srt")
@@ -145,6 +156,9 @@ def test_encoding_and_tiers_are_those_of_the_transcript(recognizer: Recognizer, 
         (["talk.txt"], {"transcript": "talk.txt"}, "expected one recording, .* found a list of 1"),
         ("talk.txt", {"speakers": 0}, "expected speakers as a number from 1 to 1000, found 0"),
         ("talk.txt", {"workers": True}, "expected workers as a number from 1 to 1024, found True"),
+        ("talk.txt", {"encoding": 3}, "expected encoding as a text, found int"),
+        ("talk.txt", {"tiers": ["Bo", 3]}, "expected tier 2 as a text, found int"),
+        ("talk.txt", {"work": 3}, "expected work as a path, found int"),
         ("talk.txt", {"channels": "left"}, "expected the channels as mix, best or a number"),
         ("talk.txt", {"device": "cpu"}, "expected a model by its name or folder, since how to load it was said"),
         ("talk.txt", {"model": 3}, "expected a model as a name or folder, found int"),

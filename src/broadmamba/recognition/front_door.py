@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -147,18 +147,17 @@ def recognize(
             f"expected one recording, since a transcript was given too, found a list of {len(sources)}; recognize each "
             "with its own transcript, and one Recognizer as the model of all"
         )
+    tiers = [tiers] if isinstance(tiers, str) else tiers or ()
     _check_count("speakers", speakers, _MOST_SPEAKERS)
     _check_count("workers", workers, _MOST_WORKERS)
+    _check_texts({"language": language, "encoding": encoding, **{f"tier {i}": name for i, name in enumerate(tiers, 1)}})
+    _check_texts({"weights": weights, "speech_model": speech_model, "work": work}, or_paths=True)
     sound = SoundChoice.parse(*(None if chosen is None else str(chosen) for chosen in (audio_track, channels)))
     names = [name_of_source(one) if several else None for one in sources]
     opened = []
     for name, one in zip(names, sources, strict=True):
         with _naming(name):
-            opened.append(
-                open_source(
-                    one, transcript, sound, encoding=encoding, tiers=[tiers] if isinstance(tiers, str) else tiers
-                )
-            )
+            opened.append(open_source(one, transcript, sound, encoding=encoding, tiers=tiers))
 
     tell: Progress = progress or (lambda stage, done, total: None)
     if isinstance(model, Recognizer):
@@ -195,7 +194,7 @@ def recognize(
                     prediction = predict_recording(
                         recognizer,
                         ready.recording,
-                        folder if name is None else folder / hashlib.sha256(name.encode()).hexdigest()[:16],
+                        folder / _key(ready.recording) if several else folder,
                         listening,
                         workers=workers or os.cpu_count() or 1,
                         weights=None if weights is None else Path(weights),
@@ -218,6 +217,18 @@ def _naming(name: str | None) -> Iterator[None]:
 
 def _tell_of(tell: Progress, name: str, stage: str, done: float, total: float) -> None:
     tell(f"{name}: {stage}", done, total)
+
+
+def _key(recording: Path) -> str:
+    """What the work of one of several recordings is called."""
+    return hashlib.sha256(os.fsencode(recording.resolve())).hexdigest()[:16]
+
+
+def _check_texts(settings: Mapping[str, object], *, or_paths: bool = False) -> None:
+    for what, value in settings.items():
+        if value is not None and not isinstance(value, (str, Path) if or_paths else str):
+            expected = "a path" if or_paths else "a text"
+            raise InputError(f"expected {what} as {expected}, found {type(value).__name__}")
 
 
 def _check_count(what: str, count: int | None, most: int) -> None:
