@@ -134,15 +134,10 @@ def _settings(encoder: TextEncoder, precision: str) -> ExportedSettings:
 
 def _attribution(encoder: TextEncoder, precision: str) -> str:
     known = next((known for known in KNOWN_ENCODERS.values() if known.sha256 == encoder.weights), None)
-    changes = [
-        *(["fine-tuned"] if encoder.spec.trained_on_labels else []),
-        *(["rounded to int8 rows"] if precision == "int8" else []),
-    ]
-    return (
-        f"{known.title if known else f'The weights with SHA-256 {encoder.weights}'}"
-        f"{f' ({known.licence})' if known else ''}, written as an ONNX graph"
-        f"{''.join(f', {change}' for change in changes)} by broadmamba."
-    )
+    made = f"{known.title} ({known.licence})" if known else f"the weights with SHA-256 {encoder.weights}"
+    tuned = "fine-tuned, " if encoder.spec.trained_on_labels else ""
+    rounded = "rounded to int8 rows, " if precision == "int8" else ""
+    return f"Made of {made}: {tuned}{rounded}written as an ONNX graph by broadmamba."
 
 
 def _check(
