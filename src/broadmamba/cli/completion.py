@@ -18,6 +18,7 @@ DEVICES = ("auto", "cpu", "cuda")
 RUNTIMES = ("onnx", "torch")
 CHANNELS = ("mix", "best")
 SPLITS = ("train", "dev", "test")
+PRECISIONS = ("int8", "float32")
 FETCHED = ("expression", "mpnet")
 
 Complete = Callable[[str], list[str]]

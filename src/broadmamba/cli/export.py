@@ -7,11 +7,17 @@ from typing import Annotated
 
 import typer
 
+from broadmamba.cli.completion import PRECISIONS, among, models
 from broadmamba.cli.printing import say
 
 
 def export(
-    model: Annotated[str, typer.Argument(help="Model folder, such as runs/seed-0/model, or a shipped model's name.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="Model folder, such as runs/seed-0/model, or a shipped model's name.", autocompletion=models
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Folder for the bundle.")],
     encoder: Annotated[
         str | None,
@@ -20,7 +26,12 @@ def export(
             show_default="the known or shipped one",
         ),
     ] = None,
-    weights: Annotated[str, typer.Option(help="Precision of the text encoder's weights: int8 or float32.")] = "int8",
+    weights: Annotated[
+        str,
+        typer.Option(
+            help="Precision of the text encoder's weights: int8 or float32.", autocompletion=among(*PRECISIONS)
+        ),
+    ] = "int8",
     corpus: Annotated[
         Path | None,
         typer.Option(
