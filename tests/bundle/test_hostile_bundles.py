@@ -240,6 +240,7 @@ ATTACKS: dict[str, tuple[Attack, str]] = {
     "a path as a feature": (told("features/text/0/name", "../../etc"), "feature"),
     "a hundred thousand features": (told("features/text", [TEXT.to_dict()] * 10**5), "manifest.json"),
     "distances that are not there": (told("speaker_relative", ["audio"]), "audio"),
+    "distances of no modality": (told("speaker_relative", [["audio"]]), "speaker_relative"),
     "an unknown way of discretising": (told("model/discretisation", "other"), "discretisation"),
     # paths
     **{

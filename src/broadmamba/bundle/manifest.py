@@ -162,7 +162,7 @@ def checked_manifest(values: dict[str, Any]) -> Manifest:
     if set(specs) != set(widths):
         raise InputError(f"features for {', '.join(specs) or 'nothing'}, where the model reads {', '.join(widths)}")
     if unknown := [m for m in manifest.speaker_relative if m not in MODALITIES]:  # known ones that it lacks do no harm
-        raise InputError(f"speaker_relative has {', '.join(unknown)}, known are {', '.join(MODALITIES)}")
+        raise InputError(f"speaker_relative has {unknown[0]!r:.40}, known are {', '.join(MODALITIES)}")
     for m, width in widths.items():
         made = sum(spec.width for spec in specs[m]) * (2 if m in manifest.speaker_relative else 1)
         if any(spec.modality != m for spec in specs[m]) or made != width:
