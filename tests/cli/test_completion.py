@@ -138,8 +138,6 @@ def test_the_names_are_those_that_there_are() -> None:
     assert tuple(KNOWN_ENCODERS) == completion.ENCODERS
     assert set(completion.POOLINGS) == {*POOLINGS, "tokens"}
     assert tuple(AUDIO_EXTRACTORS) == completion.AUDIO
-    assert DEVICES == completion.DEVICES
-    assert RUNTIMES == completion.RUNTIMES
     assert PRECISIONS == completion.PRECISIONS
     assert tuple(VIDEO_EXTRACTORS) == completion.VIDEO
     assert (completion.DEVICES, completion.RUNTIMES) == (DEVICES, RUNTIMES)

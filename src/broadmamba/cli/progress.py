@@ -24,12 +24,16 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
 @contextmanager
 def progress_stages() -> Iterator[Callable[[str, float, float], None]]:
     """A bar for each stage of the work; what it gives is called with (stage, done, all)."""
+    screen = console(stderr=True)
+    if not screen.is_terminal:
+        yield lambda stage, done, total: None
+        return
+
     from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    screen = console(stderr=True)
     tasks: dict[str, TaskID] = {}
-    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
+    with Progress(*columns, console=screen, transient=True) as bar:
 
         def advance(stage: str, done: float, total: float) -> None:
             if stage not in tasks:
