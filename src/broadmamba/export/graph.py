@@ -11,13 +11,12 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from broadmamba.graphs import WEIGHTS
+
 OPSET = 18
 """Of the standard operations; ONNX Runtime knows it since 1.14."""
 
 IR_VERSION = 8
-
-WEIGHTS = "weights"
-"""Where a graph says that its weights are: they are given by name when it is loaded, and no file is opened."""
 
 _TYPES = {"float32": TensorProto.FLOAT, "int64": TensorProto.INT64}
 

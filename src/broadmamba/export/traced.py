@@ -18,7 +18,6 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from broadmamba.errors import InputError
-from broadmamba.export.graph import WEIGHTS
 from broadmamba.features.text.int8_rows import ROWS, SCALES, to_int8_rows
 
 _LARGE = 1024
