@@ -122,11 +122,12 @@ def typed(**fields: Sequence[float]) -> ModelProto:
     return inline(TensorProto(name="W", dims=[3, 4], data_type=TensorProto.FLOAT, **fields))
 
 
-def scanned() -> ModelProto:
-    """A row of x after the other as it is, for which ONNX Runtime would give memory as it finds it."""
-    row = helper.make_tensor_value_info("row", TensorProto.FLOAT, None)
-    body = helper.make_graph([node("Identity", ["row"], ["kept"])], "b", [row], [row])
-    return model_of(node("Scan", ["x"], ["y"], body=body, num_scan_inputs=1))
+def scanned(*given: str) -> ModelProto:
+    """A row of x after the other, as it is; of some results ONNX Runtime would give the memory that it finds."""
+    row, *results = (helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("row", *given))
+    body = helper.make_graph([node("Identity", ["row"], ["kept"])], "b", [row], results)
+    names = ["y", *(f"z{number}" for number in range(1, len(given)))]
+    return model_of(node("Scan", ["x"], names, body=body, num_scan_inputs=1))
 
 
 SAME = {"W": WEIGHT}
@@ -177,8 +178,9 @@ ATTACKS: dict[str, tuple[ModelProto | bytes, Mapping[str, np.ndarray[Any, Any]],
         {},
         "'RandomNormalLike'",
     ),
-    "nobody's result": (model_of(node("Identity", ["x"], ["z"])), {}, "'y', which is no result"),
-    "an input as a result": (scanned(), {}, "'row', which is no result"),
+    "nobody's result": (model_of(node("Identity", ["x"], ["z"])), {}, "gives 'y' as a result"),
+    "a result twice": (scanned("kept", "kept"), {}, "gives 'kept' as a result"),
+    "an input as a result": (scanned("row"), {}, "gives 'row' as a result"),
     "too many nodes": (model_of(*[COPY] * (MOST_NODES + 1)), {}, f"more than {MOST_NODES}"),
     "too deep": (nested(9), {}, "beyond a depth of 8"),
     # weights and where they are

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from broadmamba.errors import InputError
 from broadmamba.features.text.int8_rows import ROWS, SCALES, to_int8_rows
+from broadmamba.graphs import WEIGHTS
 
 _LARGE = 1024
 """Bytes from which a tensor is a weight; the graph keeps smaller ones."""

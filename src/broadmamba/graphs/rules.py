@@ -137,12 +137,11 @@ class _Walk:
         self._nodes += len(graph.nodes)
         if self._nodes > MOST_NODES:
             raise MisfitError(f"has more than {MOST_NODES} operations, expected at most these")
-        made = {name for node in graph.nodes for name in node.outputs}
-        for (
-            value
-        ) in graph.outputs:  # ONNX Runtime gives memory that nobody has written for a body's input as its output
-            if value.name not in made:
-                raise MisfitError(f"gives {value.name!r}, which is no result of an operation, expected one")
+        left = {name for node in graph.nodes for name in node.outputs}
+        for value in graph.outputs:  # else ONNX Runtime gives memory that nobody has written, where it is a body
+            if value.name not in left:
+                raise MisfitError(f"gives {value.name!r} as a result, expected that of an operation, once")
+            left.remove(value.name)
         for node in graph.nodes:
             self._node(node, constants)
 
