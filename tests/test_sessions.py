@@ -1,4 +1,4 @@
-"""How many threads a network takes."""
+"""How many threads and how much memory a network takes."""
 
 from __future__ import annotations
 
@@ -38,3 +38,30 @@ def test_threads(threads: int, variable: str | None, expected: int) -> None:
     code = CODE.replace("THREADS", str(threads))
     ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert int(ended.stdout) == expected
+
+
+MEMORY = """
+import numpy as np
+from broadmamba.export.graph import GraphWriter
+from broadmamba.sessions import Session
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096 >> 20
+writer = GraphWriter({"weight": (1, 16)})
+wide = writer.op("Add", "x", writer.weight("weight"))
+writer.op("ReduceSum", wide, writer.constant([1]), keepdims=1, name="y")
+graph = writer.model([("x", "float32", ["T", 1])], {"y": ["T", 1]})
+session = Session(graph, {"weight": np.ones((1, 16), np.float32)}, what="a test", device="cpu")
+x = np.zeros((2_500_000, 1), np.float32)
+session.run({"x": x[:4]}, ["y"])
+before = resident()
+(y,) = session.run({"x": x}, ["y"])
+assert (y == 16).all()
+del y
+print(resident() - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="reads its memory in /proc")
+def test_memory_that_a_large_input_takes_is_given_back() -> None:
+    ended = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
+    assert int(ended.stdout) < 50  # of the 150 MiB of the sums

@@ -23,9 +23,11 @@ from broadmamba.graphs import check_graph
 DEVICES = ("auto", "cpu", "cuda")
 """Where a network can run; `auto` takes the graphics processor where ONNX Runtime was built for one."""
 
-
 MEMORY = 2 << 30
 """Bytes that a network may take on the processor while it runs, beside its weights and a rearranged copy of them."""
+
+_LARGE = 8 << 20
+"""Bytes of inputs after which a network gives back the memory that it took; for small inputs that takes too long."""
 
 _registering = Lock()
 
@@ -52,6 +54,7 @@ class Session:
         import onnxruntime as ort
 
         weights = {name: weights[name] for name in check_graph(graph, weights, what)}
+        providers = _providers(device)
         self.what = what
         options = ort.SessionOptions()
         options.log_severity_level = 4  # what goes wrong is told by an error
@@ -61,22 +64,25 @@ class Session:
             "session.load_model_format", "ONNX"
         )  # what was checked, not what else it may be
         options.add_session_config_entry("session.use_env_allocators", "1")
-        self._values = [ort.OrtValue.ortvalue_from_numpy(values) for values in weights.values()]  # shared, not copied
-        options.add_external_initializers(list(weights), self._values)
         memory = MEMORY + 2 * sum(values.nbytes for values in weights.values())
         try:
-            with warnings.catch_warnings(), _limited(memory):
+            self._values = [ort.OrtValue.ortvalue_from_numpy(values) for values in weights.values()]  # not copied
+            options.add_external_initializers(list(weights), self._values)
+            with _limited(memory), warnings.catch_warnings():  # in this order: one thread at a time may catch warnings
                 warnings.simplefilter("ignore")
                 self._session = ort.InferenceSession(
                     graph,
                     options,
-                    providers=_providers(device),
+                    providers=providers,
                     disabled_optimizers=["ConstantFolding"],  # which takes as much memory as it likes
                     enable_fallback=0,  # which prints
                     read_config_from_model=0,
                 )
         except Exception as error:  # ONNX Runtime has no error of its own to catch
             raise InputError(f"{what}: its graph cannot be used ({_reason(error)})") from None
+        self._giving_back = ort.RunOptions()
+        self._giving_back.log_severity_level = 4
+        self._giving_back.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
         self.inputs = tuple(value.name for value in self._session.get_inputs())
         self.outputs = tuple(value.name for value in self._session.get_outputs())
 
@@ -90,8 +96,9 @@ class Session:
         Raises:
             InputError: the graph fails on these inputs.
         """
+        options = self._giving_back if sum(values.nbytes for values in inputs.values()) > _LARGE else None
         try:
-            found: list[NDArray[np.float32]] = self._session.run(list(outputs), dict(inputs))
+            found: list[NDArray[np.float32]] = self._session.run(list(outputs), dict(inputs), options)
         except Exception as error:
             raise InputError(f"{self.what} cannot be run ({_reason(error)})") from None
         return found

@@ -91,7 +91,7 @@ class OnnxRuntime:
             else:
                 inputs[m] = np.zeros((len(taken), self._widths[m]), np.float32)
                 inputs[f"{m}_present"] = np.zeros((len(taken), 1), np.float32)
-        inputs["position"] = np.concatenate([np.arange(length) for length in lengths])
+        inputs["position"] = np.concatenate([np.arange(length, dtype=np.int64) for length in lengths])
         layouts = {"": conversation_layout(lengths)}
         if "own_index" in self._session.inputs:
             layouts["own_"] = own_turns_layout(lengths, speakers)
