@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from safetensors.numpy import load_file, save_file
 from tiny_encoders import LIMIT, WORDS, build_encoder
+from tokenizers import Tokenizer
 
 from broadmamba.data.conversation import Conversation, Utterance
 from broadmamba.errors import IncompatibleError, InputError
@@ -29,6 +30,7 @@ from broadmamba.export.text_encoder import export_text_encoder
 from broadmamba.features.text.encoder import TextEncoder
 from broadmamba.features.text.exported import ExportedTextEncoder
 from broadmamba.features.text.int8_rows import to_int8_rows
+from broadmamba.features.text.tokenizer_file import TokenizerFile
 
 TABLE = "encoder.embeddings.word_embeddings.weight"
 TALK = Conversation("c", tuple(Utterance(text, text) for text in ("w1 w2", "w3", "w3 w4")))
@@ -152,6 +154,19 @@ def test_padding_and_truncation_of_the_file_are_left_alone(folder: Path, exporte
     texts = ["w1 w2 w3 w4 w5", "", "w6"]
     expected = ExportedTextEncoder.load(exported("int8")).encode(texts)
     np.testing.assert_array_equal(ExportedTextEncoder.load(folder).encode(texts), expected)
+
+
+@pytest.mark.parametrize("side", ["Right", "Left"])
+def test_texts_are_cut_as_the_tokenizer_itself_would_cut_them(folder: Path, side: str) -> None:
+    file = folder / "tokenizer.json"
+    edit_json(file, ["truncation"], {"direction": side, "max_length": 9, "strategy": "LongestFirst", "stride": 0})
+    texts = ["w1 w2 w3 w4 w5", "", "w6", "w1 w2 w3"]
+    itself = Tokenizer.from_file(str(file))
+    itself.enable_truncation(3, direction=side.lower())
+    expected = [encoding.ids for encoding in itself.encode_batch(texts, add_special_tokens=False)]
+    found = TokenizerFile.load(file, [1], [2], 0)(texts, add_special_tokens=False, max_length=3)
+    assert found["input_ids"] == expected
+    assert [len(ids) for ids in expected] == [3, 0, 1, 3]
 
 
 @pytest.mark.parametrize(

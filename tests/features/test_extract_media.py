@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,7 @@ from broadmamba.features.audio import load_audio
 from broadmamba.features.audio.logmel import logmel_statistics
 from broadmamba.features.clips import NO_CLIP, Clip, find_clips
 from broadmamba.features.extract_media import extract_media, report_file
+from broadmamba.features.workers import Job, run_jobs
 from broadmamba.media.recording import Recording
 
 RATE = 16_000
@@ -258,6 +260,22 @@ def test_a_worker_that_cannot_load_its_extractor_is_an_error(tmp_path: Path) -> 
     corpus = save(corpus_of({"c": ["a"]}), tmp_path / "corpus")
     with pytest.raises(InputError, match="no such weights"):
         extract_media(corpus, load_never, tmp_path / "media")
+
+
+def test_threads_that_start_workers_leave_their_environment_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    main = sys.modules["__main__"]
+    try:
+        with ThreadPoolExecutor(3) as threads:
+            tried = [
+                threads.submit(list, run_jobs(load_never, [Job(Path("none"), ((0, 1),), (0,))], 1, 10))
+                for _ in range(3)
+            ]
+        assert all(isinstance(one.exception(), InputError) for one in tried)
+        assert os.environ["OMP_NUM_THREADS"] == "7"
+        assert sys.modules["__main__"] is main
+    finally:
+        sys.modules["__main__"] = main
 
 
 def test_a_corpus_in_memory_or_with_another_such_feature_is_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
 
@@ -132,3 +133,14 @@ def test_it_is_small_whole_and_says_where_it_comes_from() -> None:
     assert "## Limits" in card and f"Seed {provenance['seed']}" in card
     told = card + "".join(path.read_text("utf-8") for path in files if path.suffix == ".json")
     assert "/tmp" not in told, "no path of the machine it was trained on"
+
+
+def test_threads_share_a_recognizer(recognizer: Recognizer) -> None:
+    conversation = read_transcript(EXAMPLE)
+    shared = Recognizer.from_pretrained()
+    (spec,) = shared.bundle.features["text"]
+    with ThreadPoolExecutor(3) as threads:
+        encoders = list(threads.map(shared._encoder, [spec] * 3))
+        predictions = list(threads.map(shared.predict, [conversation] * 6))
+    assert all(encoder is encoders[0] for encoder in encoders)
+    assert predictions == [recognizer.predict(conversation)] * 6

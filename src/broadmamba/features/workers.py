@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from threading import Lock
 from types import ModuleType
 from typing import Literal
 
@@ -36,6 +37,9 @@ _READY = "ready"
 _LONGEST_WAIT = 60.0
 _FROM_OUTSIDE = ("SIGKILL", "SIGTERM", "SIGBUS", "SIGHUP")
 """Signals that a process gets for what others do: memory that runs out, a file that is cut while it is mapped."""
+
+_starting = Lock()
+"""Held while a process is started in a changed environment, which all threads share."""
 
 _TOO_LONG, _LONGER = 3.0, 10.0  # times and seconds by which a clip of another length is too long, or too short
 
@@ -154,7 +158,7 @@ class _Worker:
         spawning = multiprocessing.get_context("spawn")
         self.connection, theirs = spawning.Pipe()
         self._process = spawning.Process(target=_serve, args=(theirs, load), daemon=True)
-        with _environment(_SINGLE_THREAD), _without_main():
+        with _starting, _environment(_SINGLE_THREAD), _without_main():
             self._process.start()
         theirs.close()
         self._limit = limit

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Protocol
 
 import numpy as np
@@ -51,6 +51,8 @@ class Recognizer:
         self._encoder_source = encoder
         self._device = device
         self._runtime: Runtime = open_runtime(bundle, runtime, device)
+        self._encoders: dict[str, ConversationEncoder] = {}
+        self._loading = Lock()
 
     @classmethod
     def from_pretrained(
@@ -135,9 +137,11 @@ class Recognizer:
         )
 
     def _encoder(self, spec: FeatureSpec) -> ConversationEncoder:
-        if spec.name not in self._encoders:
-            self._encoders[spec.name] = self._load_encoder(spec)
-        return self._encoders[spec.name]
+        """The text encoder of a feature, loaded when it is first needed, by one thread alone."""
+        with self._loading:
+            if spec.name not in self._encoders:
+                self._encoders[spec.name] = self._load_encoder(spec)
+            return self._encoders[spec.name]
 
     def _load_encoder(self, spec: FeatureSpec) -> ConversationEncoder:
         """The encoder in the model's folder, or one that runs with torch."""
@@ -155,8 +159,3 @@ class Recognizer:
                 f"broadmamba export {self.bundle.path} --out BUNDLE"
             ) from None
         return TextEncoder.for_spec(spec, self._encoder_source)
-
-    @cached_property
-    def _encoders(self) -> dict[str, ConversationEncoder]:
-        """Text encoders by feature, loaded when first needed."""
-        return {}

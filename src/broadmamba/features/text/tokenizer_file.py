@@ -70,13 +70,15 @@ class TokenizerFile:
     def __call__(
         self, text: str | Sequence[str], *, add_special_tokens: bool = True, max_length: int | None = None, **_: Any
     ) -> dict[str, Any]:
-        """The ids of a text or of several, as `input_ids`; none has more than `max_length` without special tokens."""
-        if max_length is None:
-            self._tokenizer.no_truncation()
-        else:
-            self._tokenizer.enable_truncation(max_length, direction=self._cut_from)
+        """The ids of a text or of several, as `input_ids`; none has more than `max_length` without special tokens.
+
+        They are cut here, since to set that in the tokenizer fails while another thread uses it.
+        """
         texts = [text] if isinstance(text, str) else list(text)
         found = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+        if max_length is not None:
+            kept = slice(-max_length, None) if self._cut_from == "left" else slice(max_length)
+            found = [ids[kept] for ids in found]
         if add_special_tokens:
             found = [[*self._before, *ids, *self._after] for ids in found]
         return {"input_ids": found[0] if isinstance(text, str) else found}
