@@ -279,3 +279,9 @@ def test_what_may_never_end_is_not_read(tmp_path: Path) -> None:
     for name in ("pipe.json", "device.json"):
         with pytest.raises(InputError, match=f"{name}: expected a file, found a pipe or a device"):
             storage.read_json(tmp_path / name)
+
+
+def test_what_cannot_be_read_has_no_sha256(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "nothing"):
+        with pytest.raises(InputError, match=f"{path}: cannot be read"):
+            storage.sha256(path)

@@ -305,9 +305,16 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_object)
 
 
 def sha256(path: Path | str) -> str:
-    """SHA-256 of a file's content, as 64 hexadecimal digits."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """SHA-256 of a file's content, as 64 hexadecimal digits.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
 
 
 def save_arrays(path: Path | str, arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -176,6 +176,24 @@ def test_what_cannot_be_exported_is_told_why(text_model: tuple[Path, Path], tmp_
     assert not (tmp_path / "bundle").exists() and (tmp_path / "mine" / "diary.txt").read_text() == "mine"
 
 
+_KILLED = """
+import os, sys
+from broadmamba.locks import temporary_folder
+with temporary_folder(sys.argv[1]) as folder:
+    (folder / "bundle").mkdir()
+    os._exit(9)
+"""
+
+
+def test_a_bundle_is_written_where_another_try_was_killed(exported: Path, tmp_path: Path) -> None:
+    ended = subprocess.run([sys.executable, "-c", _KILLED, str(tmp_path / "bundle")], check=False)
+    assert ended.returncode == 9 and len(list((tmp_path / "bundle").iterdir())) == 1
+    export_model(exported, tmp_path / "bundle")
+    assert sorted(file.name for file in (tmp_path / "bundle").iterdir()) == sorted(
+        file.name for file in exported.iterdir()
+    )
+
+
 def test_an_encoder_that_an_older_model_names_is_never_downloaded(
     no_network: list[object], text_model: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

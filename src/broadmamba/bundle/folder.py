@@ -81,7 +81,7 @@ class Bundle:
             CheckpointError: it is none, is damaged, or is of another version.
         """
         path = Path(path)
-        if not _file(path, MANIFEST).is_file():
+        if not is_bundle(path):
             if (path / _VERSION_3).is_file():
                 raise CheckpointError(
                     f"{path}: a model of version 3, expected {MANIFEST}; make a bundle of it by: "
@@ -168,6 +168,11 @@ class Bundle:
         except BroadMambaError as error:
             raise damaged(self.path, error) from None
         return content
+
+
+def is_bundle(path: Path) -> bool:
+    """Whether a folder holds a model of this version; a kill may have left it as `.new` alone."""
+    return _file(path, MANIFEST).is_file()
 
 
 def save_bundle(

@@ -15,9 +15,6 @@ from broadmamba.storage import read_json
 
 FORMAT, VERSION = "broadmamba-bundle", 4
 
-OURS = "broadmamba"
-"""The system that has a graph; those that it is compared with need torch."""
-
 COLDEST, HOTTEST = 0.1, 10.0
 """Temperatures between which one is looked for. Where every utterance is right, the best would be 0."""
 

@@ -7,14 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from broadmamba.baselines.systems import OURS
-from broadmamba.bundle.folder import Bundle
+from broadmamba.bundle.folder import Bundle, is_bundle
 from broadmamba.data.corpus import Corpus
 from broadmamba.data.spec import FeatureSpec
 from broadmamba.errors import IncompatibleError, InputError
 from broadmamba.export.text_encoder import export_text_encoder
 from broadmamba.features.text.encoder import TextEncoder
 from broadmamba.features.text.tuned import is_tuned
-from broadmamba.locks import temporary_folder
+from broadmamba.locks import remove_leftovers, temporary_folder
 from broadmamba.model.network import BroadMamba
 from broadmamba.storage import refuse_replacing
 from broadmamba.training.checkpoint import Checkpoint
@@ -46,7 +46,8 @@ def export_model(
         IncompatibleError: the encoder or the corpus is not the one that the model was trained with.
     """
     refuse_replacing([out], [model])
-    if out.is_dir() and any(out.iterdir()) and not (out / "manifest.json").is_file():
+    remove_leftovers(out)
+    if out.is_dir() and any(out.iterdir()) and not is_bundle(out):
         raise InputError(f"{out}: expected a new folder or a bundle to replace, found something else")
     older = is_version_3(model)
     checkpoint = load_version_3(model) if older else Checkpoint.load(model)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from broadmamba.bundle.folder import damaged, split_arrays
+from broadmamba.bundle.folder import WEIGHTS, damaged, is_bundle, split_arrays
 from broadmamba.bundle.manifest import checked_manifest
 from broadmamba.errors import BroadMambaError, InputError
 from broadmamba.storage import map_arrays, read_json
@@ -17,7 +17,7 @@ _MOST_BYTES = 2**24
 
 def is_version_3(path: Path) -> bool:
     """Whether a folder has the settings of an older model and no manifest of a bundle."""
-    return (path / CONFIG).is_file() and not (path / "manifest.json").is_file()
+    return (path / CONFIG).is_file() and not is_bundle(path)
 
 
 def load_version_3(path: Path) -> Checkpoint:
@@ -32,7 +32,7 @@ def load_version_3(path: Path) -> Checkpoint:
         if found != _FORMAT:
             raise InputError(f"expected a model of version 3, found {found!r:.80}")
         manifest = checked_manifest(values)
-        weights, normalisers = split_arrays(manifest, map_arrays(path / "model.safetensors"))
+        weights, normalisers = split_arrays(manifest, map_arrays(path / WEIGHTS))
         return Checkpoint.of(manifest, weights, normalisers, {})
     except (BroadMambaError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise damaged(path, error) from None
