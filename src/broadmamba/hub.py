@@ -71,7 +71,7 @@ def _snapshot(
             reason = f"it has no revision {revision}"
         else:
             reason = _reason(error)
-        raise InputError(f"the {what} {id!r} cannot be had from the Hugging Face hub ({reason})") from None
+        raise InputError(f"the {what} {id!r} cannot be downloaded from the hub ({reason})") from None
     finally:
         if shown:
             enable_progress_bars()

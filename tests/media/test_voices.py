@@ -154,7 +154,7 @@ def test_long_speech_is_read_in_parts() -> None:
 
 def test_without_the_extra_the_message_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "scipy", None)
-    with pytest.raises(MissingExtraError, match=r"telling voices apart needs SciPy: .*broadmamba\[recording\]"):
+    with pytest.raises(MissingExtraError, match=r"finding who speaks needs SciPy: .*broadmamba\[recording\]"):
         find_turns(None, [(0.0, 1.0)])  # type: ignore[arg-type]
 
 

@@ -111,8 +111,8 @@ def test_what_cannot_be_had_is_told_in_a_sentence(repository: Path, load: Load, 
     for line, told in zip(
         lines,
         (
-            "InputError the model 'nobody/nothing' cannot be had from the Hugging Face hub (there is none of that name",
-            "InputError the model 'somebody/tiny' cannot be had from the Hugging Face hub (it has no revision v9)",
+            "InputError the model 'nobody/nothing' cannot be downloaded from the hub (there is none of that name",
+            "InputError the model 'somebody/tiny' cannot be downloaded from the hub (it has no revision v9)",
             "CheckpointError somebody/tiny: damaged or of another version: ",
             "InputError a/b/c: expected a model folder or one of meld",
             "InputError the model 'som--ebody/x..y' ",

@@ -1,4 +1,4 @@
-"""The options that say which of a recording's sound is heard."""
+"""The options that say which of a recording's sound is used."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ AudioTrack = Annotated[
 Channels = Annotated[
     str | None,
     typer.Option(
-        help="Channels of the sound that are heard: mix, best (the one with the clearest sound), or a number from 1.",
+        help="Channels of the sound that are used: mix, best (the one with the clearest sound), or a number from 1.",
         show_default="mix, or best where mixing would cancel them out",
         autocompletion=among(*CHANNELS),
     ),

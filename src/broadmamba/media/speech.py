@@ -1,7 +1,7 @@
 """Speech to text: a recording's words with their times, found block by block with a Whisper model.
 
-Blocks are cut at silences, each is heard apart from the others, and each can be stored as JSON: work that was
-interrupted goes on after the last stored block with the very same result.
+Blocks are cut at silences, each is transcribed on its own, and each can be stored as JSON: work that was interrupted is
+resumed after the last stored block with the very same result.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _VOCABULARIES = ("vocabulary.json", "vocabulary.txt")  # one of them
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One word as it was heard.
+    """A transcribed word.
 
     Attributes:
         start: seconds from the start of the recording.
@@ -51,7 +51,7 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class SpeechBlock:
-    """What was heard in one part of a recording.
+    """The transcript of one part of a recording.
 
     Attributes:
         start: seconds from the start of the recording.
@@ -156,12 +156,12 @@ class SpeechRecognizer:
     def blocks(
         self, recording: Recording, language: str | None = None, done: Sequence[SpeechBlock] = ()
     ) -> Iterator[SpeechBlock]:
-        """Hear a recording block by block; half a minute of it is in memory at a time.
+        """Transcribe a recording block by block; half a minute of it is in memory at a time.
 
         Args:
             recording: open.
             language: spoken in it, as a code such as `en`; None takes that of the first speech.
-            done: blocks that were heard before, from the recording's start on; they are not heard again.
+            done: blocks that were transcribed before, from the recording's start on; they are not transcribed again.
 
         Yields:
             The blocks after `done`. They cover the recording without a gap.
@@ -170,7 +170,7 @@ class SpeechRecognizer:
             InputError: the recording has no sound, cannot be decoded, or the model does not know the language.
         """
         if not recording.has_audio:
-            raise InputError(f"{recording.path}: expected a recording with sound, found none to hear speech in")
+            raise InputError(f"{recording.path}: expected a recording with sound, found none to transcribe")
         known = self._model.supported_languages
         if language is not None and language not in known:
             raise InputError(f"speech model {self.name} knows no language {language!r}; known are {', '.join(known)}")

@@ -40,7 +40,7 @@ def find_turns(
         recording: open; one stretch at a time is read.
         spans: where somebody speaks, with ascending starts, such as those of `SpeechBlock.speech` or of utterances.
         speakers: how many there are, or None to find out.
-        on_progress: called with the seconds of speech that were heard so far and all of them.
+        on_progress: called with the seconds of speech that are done so far and all of them.
 
     Returns:
         Turns in the order of their starts; speakers are "Speaker 1", "Speaker 2"… as they first speak. There are
@@ -51,23 +51,23 @@ def find_turns(
         MissingExtraError: the extra `recording` is not installed.
     """
     if importlib.util.find_spec("scipy") is None:
-        raise MissingExtraError("telling voices apart needs SciPy: pip install 'broadmamba[recording]'")
+        raise MissingExtraError("finding who speaks needs SciPy: pip install 'broadmamba[recording]'")
     if speakers is not None and speakers < 1:
         raise InputError(f"the number of speakers must be at least 1, found {speakers}")
     if not spans:
         return []
     stretches: list[Span] = []
     voices: list[Array] = []
-    encoder, total, heard = VoiceEncoder(), sum(end - start for start, end in spans), 0.0
+    encoder, total, done = VoiceEncoder(), sum(end - start for start, end in spans), 0.0
     for start, end in _readable(spans):
         samples = recording.audio(start, end)
         if len(samples):
             for first, last, voice in _same_voice(encoder.windows(samples), len(samples) / SAMPLE_RATE):
                 stretches.append((start + first, start + last))
                 voices.append(voice)
-        heard += end - start
+        done += end - start
         if on_progress is not None:
-            on_progress(heard, total)
+            on_progress(done, total)
     groups = group_voices(np.array(voices), [end - start for start, end in stretches], speakers)
     return _turns(stretches, groups)
 

@@ -114,9 +114,9 @@ def recognize(
         audio_track: of the recording: its number, from 1, or its language, such as `eng`.
         channels: of the recording: `mix`, `best` or the number of one, from 1.
         workers: processes for sound and pictures; None takes one a core.
-        work: folder in which what is done of a recording is kept, so that another call goes on from there; it is the
+        work: folder in which what is done of a recording is kept, so that another call resumes it; it is the
             caller's to remove. None keeps it in a temporary folder while the call lasts.
-        progress: told how far the work is.
+        progress: called with the stage, how much of it is done, and how much that is in all.
 
     Returns:
         The emotions of the conversation; of a list, one such result each.
@@ -163,7 +163,7 @@ def recognize(
     if isinstance(model, Recognizer):
         if encoder is not None or runtime is not None or device != "auto":
             raise InputError(
-                "expected a model by its name or folder, since how to load it was said, found a Recognizer"
+                "expected no encoder, runtime or device beside a Recognizer, which was loaded with its own, found one"
             )
         recognizer = model
     else:

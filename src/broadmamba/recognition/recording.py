@@ -1,7 +1,6 @@
 """A recording in: who said what when, its features, and with them the emotion of each utterance.
 
-What takes long — hearing the words, looking at faces — is stored while it is done, so that a run that was killed
-goes on where it was.
+What takes long — transcribing, looking at faces — is stored while it is done, and a run that was killed is resumed.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ from broadmamba.storage import read_jsonl, write_jsonl
 Progress = Callable[[str, float, float], None]
 """Told what is done at the moment, how much of it is done, and how much that is in all."""
 
-_HEARD = "speech-"
+_SPEECH = "speech-"
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +53,7 @@ class Listening:
         speech_model: folder or name of a Whisper model, see `SpeechRecognizer.load`.
         language: spoken in the recording, such as `en`; None finds out.
         speakers: how many there are, where the transcript does not name them; None finds out.
-        sound: which of the recording's tracks and channels is heard.
+        sound: which of the recording's tracks and channels is used.
     """
 
     transcript: Conversation | Path | None = None
@@ -134,16 +133,16 @@ def listen(
             return conversation, spans
         spoken = sorted(span for span in spans if span is not None)
         try:
-            turns = find_turns(recording, spoken, listening.speakers, partial(progress, "Telling voices apart"))
+            turns = find_turns(recording, spoken, listening.speakers, partial(progress, "Finding who speaks"))
         except MissingExtraError as error:
-            _log.warning("the transcript names no speakers, and none are told apart: %s", error)
+            _log.warning("the transcript names no speakers, and they cannot be told by their voices: %s", error)
             return conversation, spans
         return renumber_voices(assign_speakers(conversation, turns)), spans
-    blocks = _hear(recording, work, listening, progress)
+    blocks = _transcribe(recording, work, listening, progress)
     if not any(block.words for block in blocks):
-        clear_work(work)  # another try would hear the same
+        clear_work(work)  # another try would find the same
     speech = [span for block in blocks for span in block.speech]
-    turns = find_turns(recording, speech, listening.speakers, partial(progress, "Telling voices apart"))
+    turns = find_turns(recording, speech, listening.speakers, partial(progress, "Finding who speaks"))
     conversation = renumber_voices(spoken_conversation(recording, blocks, turns))
     return conversation, spans_of(conversation, recording)
 
@@ -169,27 +168,27 @@ def _tell_of_gaps(feature: Feature, reasons: Mapping[int, str], spans: Sequence[
         _log.warning("%d of %d utterances are labelled without %s: %s in them", nothing, total, name, what)
 
 
-def _hear(recording: Recording, work: Path, listening: Listening, progress: Progress) -> Sequence[SpeechBlock]:
-    """All blocks of a recording, each stored when it was heard."""
+def _transcribe(recording: Recording, work: Path, listening: Listening, progress: Progress) -> Sequence[SpeechBlock]:
+    """All blocks of a recording, each stored when it was transcribed."""
     state = recording.path.stat()
     sound = recording.heard
     decisive = [recording.path.name, state.st_size, state.st_mtime_ns, listening.speech_model, listening.language]
     decisive += [sound.track, sound.channels]
-    file = work / f"{_HEARD}{hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:16]}.jsonl"
+    file = work / f"{_SPEECH}{hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:16]}.jsonl"
     blocks = [SpeechBlock.from_dict(row) for _, row in read_jsonl(file)] if file.is_file() else []
     recognizer = SpeechRecognizer.load(listening.speech_model)
     for block in recognizer.blocks(recording, listening.language, blocks):
         blocks.append(block)
         write_jsonl(file, (one.to_dict() for one in blocks))
-        progress("Hearing the words", block.end, recording.duration or block.end)
+        progress("Transcribing", block.end, recording.duration or block.end)
     return blocks
 
 
 def clear_work(work: Path) -> None:
     """Remove what `predict_recording` kept, and the folder if nothing else is in it."""
     clear_parts(work)
-    for heard in (*work.glob(f"{_HEARD}*"), *work.glob(f".{_HEARD}*")):  # the latter a kill may leave
-        heard.unlink()
+    for stored in (*work.glob(f"{_SPEECH}*"), *work.glob(f".{_SPEECH}*")):  # the latter a kill may leave
+        stored.unlink()
     with suppress(OSError):
         work.rmdir()
 
