@@ -20,11 +20,12 @@ test: $(VENV)/.installed-test
 test-light: $(LIGHT)/.installed
 	BROADMAMBA_LIGHT=$(LIGHT)/material $(LIGHT)/bin/python -m pytest tests/light
 
-# What is never imported need not be compiled: half of the time.
+# pip would compile all of it, with one core.
 $(VENV)/.installed: pyproject.toml
 	@echo 'Installing broadmamba and what it needs into $(VENV) …'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --no-compile -e .
+	@$(BIN)/python -m compileall -q -j 0 -x '/(tests|pip|setuptools)/' $(VENV)/lib
 	@touch $@
 
 # torch goes in first and alone, so that no other package can pull its CUDA build.
@@ -39,7 +40,7 @@ $(LIGHT)/.installed: $(VENV)/.installed-test $(shell find src tests/light -name 
 	@echo 'Installing what labels recordings into $(LIGHT) …'
 	@rm -rf build $(LIGHT)
 	@$(PYTHON) -m venv $(LIGHT)
-	@$(LIGHT)/bin/python -m pip install --quiet --no-compile '.[recording,praat]' pytest
+	@$(LIGHT)/bin/python -m pip install --quiet '.[recording,praat]' pytest
 	@$(BIN)/python tests/light/material.py $(LIGHT)/material
 	@touch $@
 
