@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from broadmamba import privacy  # noqa: F401  (first: ONNX Runtime reads its switch when it is imported)
-from broadmamba.errors import InputError
+from broadmamba.errors import InputError, MissingExtraError
 from broadmamba.graphs import check_graph
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -46,6 +46,7 @@ class Session:
     Raises:
         InputError: the graph cannot be used or is none that `check_graph` lets through, or there is not enough memory
             or no such device.
+        MissingExtraError: ONNX Runtime knows the device, and something that it needs for it is missing.
     """
 
     def __init__(
@@ -80,6 +81,11 @@ class Session:
                 )
         except Exception as error:  # ONNX Runtime has no error of its own to catch
             raise InputError(f"{what}: its graph cannot be used ({_reason(error)})") from None
+        if device == "cuda" and "CUDAExecutionProvider" not in self._session.get_providers():
+            raise MissingExtraError(
+                "device 'cuda': ONNX Runtime cannot use a graphics processor here; it needs one, and the libraries "
+                "CUDA and cuDNN in versions that fit it"
+            )
         self._giving_back = ort.RunOptions()
         self._giving_back.log_severity_level = 4
         self._giving_back.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")

@@ -12,7 +12,7 @@ from broadmamba.bundle.chunks import all_chunk_matrices
 from broadmamba.bundle.folder import Bundle, damaged
 from broadmamba.bundle.layout import conversation_layout, own_turns_layout
 from broadmamba.data.rows import Rows
-from broadmamba.errors import BroadMambaError, InputError
+from broadmamba.errors import BroadMambaError, InputError, MissingExtraError
 from broadmamba.evaluation.scores import Scores
 from broadmamba.sessions import Session, check_device
 
@@ -30,6 +30,7 @@ class OnnxRuntime:
     Raises:
         InputError: the model has no graph, or there is no such device.
         CheckpointError: the graph or a weight is damaged, or another model's.
+        MissingExtraError: something that the device needs is missing.
     """
 
     def __init__(self, bundle: Bundle, device: str = "auto") -> None:
@@ -48,6 +49,8 @@ class OnnxRuntime:
             known = wanted | {"position", "speaker", "own_index", "own_places"}
             if not wanted <= set(self._session.inputs) <= known or not {*_OUTPUTS} <= set(self._session.outputs):
                 raise InputError("the graph is another model's: its inputs or outputs have other names")
+        except MissingExtraError:  # of the device
+            raise
         except BroadMambaError as error:
             raise damaged(bundle.path, error) from None
 
