@@ -60,3 +60,35 @@ def test_a_command_that_needs_torch_says_so(arguments: list[str], tmp_path: Path
     ended = without_torch(f"from broadmamba.cli.main import run\nsys.argv = {argv}\nrun()")
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr == "broadmamba: this command needs torch: pip install 'broadmamba[train]'\n"
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("runtime='torch'", "the runtime torch needs torch: pip install 'broadmamba[train]'"),
+        ("encoder='minilm'", "the text encoder minilm needs torch: pip install 'broadmamba[train]'"),
+    ],
+)
+def test_a_setting_that_needs_torch_says_so(setting: str, told: str) -> None:
+    ended = without_torch(
+        f"""
+from broadmamba import Conversation, MissingExtraError, Utterance, recognize
+try: recognize(Conversation("talk", (Utterance("1", "Well?"),)), {setting})
+except MissingExtraError as error: print(error)
+"""
+    )
+    assert (ended.stdout, ended.stderr) == (f"{told}\n", "")
+
+
+@pytest.mark.parametrize("broken", ["onnxruntime", "tokenizers"])
+def test_a_broken_package_is_told_in_a_sentence(broken: str, tmp_path: Path) -> None:
+    (tmp_path / f"{broken}.py").write_text("raise ImportError('libnot.so: no such file')\n")
+    (tmp_path / "talk.txt").write_text("Ann: Well?\n")
+    argv = ["broadmamba", "predict", str(tmp_path / "talk.txt")]
+    code = f"from broadmamba.cli.main import run\nsys.argv = {argv}\nsys.path.insert(0, {str(tmp_path)!r})\nrun()"
+    ended = without_torch(code)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == (
+        "broadmamba: a package that is needed cannot be imported (libnot.so: no such file); "
+        "broadmamba doctor tells what is installed\n"
+    )

@@ -36,7 +36,7 @@ _INSTEAD = {"onnxruntime": ("onnxruntime", "onnxruntime-gpu")}
 """Package → those that do, where another one does too."""
 
 
-def missing_extra(what: str, error: ModuleNotFoundError) -> MissingExtraError | None:
+def missing_extra(what: str, error: ImportError) -> MissingExtraError | None:
     """The error to raise for a module that is not installed; None where no extra would bring it.
 
     Args:

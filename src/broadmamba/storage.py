@@ -88,19 +88,20 @@ def check_writable(path: Path) -> None:
         path: the file or folder; neither it nor the folders above it need be there yet.
 
     Raises:
-        InputError: it lies in a file, or in a folder that nothing may be written into, or its name is too long.
+        InputError: it lies in a file, or in a folder that nothing may be written into, or its name is too long or has
+            a NUL.
     """
-    if is_stream(path):
-        return
-    real = Path(os.path.realpath(path))
     try:
+        if is_stream(path):
+            return
+        real = Path(os.path.realpath(path))
         with suppress(FileNotFoundError):
             real.lstat()  # tells of a file above it and of names that are too long
         there = next(place for place in real.parents if place.exists())
         if not os.access(there, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error})") from None
 
 
 def refuse_replacing(outputs: Iterable[Path], inputs: Iterable[Path | str | None]) -> None:

@@ -569,6 +569,7 @@ def test_an_attack_is_refused_in_one_sentence(name: str, outcomes: dict[str, Out
     assert outcome.code == 2, outcome.told
     assert outcome.told.startswith("broadmamba: ") and outcome.told.endswith("\n")
     assert outcome.told.count("\n") == 1
+    assert outcome.told.count("damaged or of another version") <= 1
     assert len(outcome.told) < 1000
     assert ATTACKS[name][1] in outcome.told
     assert outcome.same

@@ -127,6 +127,9 @@ def test_what_cannot_be_saved_is_told(tmp_path: Path) -> None:
         ("talk.csv", "cvs", "did you mean csv"),
         (3, None, "expected a file or folder to write as a path, found int"),
         (Path(__file__) / "talk.csv", None, "cannot be written"),
+        (f"{'n' * 300}.csv", None, "name too long"),
+        ("ta\0lk.csv", None, "embedded null byte"),
+        ("talk.csv", 3, "expected a format by its name, found int"),
     ):
         with pytest.raises(InputError, match=told):
             result().save(tmp_path / path if isinstance(path, str) else path, format)  # type: ignore[arg-type]

@@ -100,11 +100,12 @@ def _run() -> int:
     except BroadMambaError as error:
         say(f"broadmamba: {error}")
         return 2
-    except ModuleNotFoundError as error:  # of a part that is not installed, else a bug
+    except ImportError as error:  # of a part that is not installed, or of another package that is broken, else a bug
         missing = missing_extra("this command", error)
-        if missing is None:
+        if missing is None and (error.name or "").partition(".")[0] == "broadmamba":
             raise
-        say(f"broadmamba: {missing}")
+        broken = f"a package that is needed cannot be imported ({error}); broadmamba doctor tells what is installed"
+        say(f"broadmamba: {missing or broken}")
         return 2
     except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
         return 1

@@ -89,11 +89,14 @@ class Conversation:
         """See that everything is of the type that it should be, which Python itself does not.
 
         Raises:
-            InputError: there are no utterances, an id is given twice, or a part of an utterance is something else; the
-                message names the utterance.
+            InputError: there are no utterances or no tuple of them, an id is given twice, or a part of an utterance is
+                something else; the message names the utterance.
         """
         if not isinstance(self.id, str):
             raise InputError(f"conversation {self.id!r:.40}: expected a string as its id")
+        if not isinstance(self.utterances, (tuple, list)):  # an iterator would be empty when it is read again
+            found = type(self.utterances).__name__
+            raise InputError(f"conversation {self.id!r}: expected a tuple of utterances, found {found}")
         if not self.utterances:
             raise InputError(f"conversation {self.id!r} has no utterances")
         seen: set[str] = set()

@@ -148,10 +148,17 @@ def recognize(
             "with its own transcript, and one Recognizer as the model of all"
         )
     tiers = [tiers] if isinstance(tiers, str) else tiers or ()
+    if not isinstance(tiers, Sequence):
+        raise InputError(f"expected tiers as a list of their names, found {type(tiers).__name__}")
+    if progress is not None and not callable(progress):
+        raise InputError(f"expected progress as a function, found {type(progress).__name__}")
     _check_count("speakers", speakers, _MOST_SPEAKERS)
     _check_count("workers", workers, _MOST_WORKERS)
     _check_texts({"language": language, "encoding": encoding, **{f"tier {i}": name for i, name in enumerate(tiers, 1)}})
     _check_texts({"weights": weights, "speech_model": speech_model, "work": work}, or_paths=True)
+    for what, value in (("audio_track", audio_track), ("channels", channels)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, str))):
+            raise InputError(f"expected {what} as a number or a text, found {type(value).__name__}")
     sound = SoundChoice.parse(*(None if chosen is None else str(chosen) for chosen in (audio_track, channels)))
     names = [name_of_source(one) if several else None for one in sources]
     opened = []

@@ -190,13 +190,18 @@ class ConversationPrediction(Sequence[UtterancePrediction]):
             [PosixPath('labels.csv')]
         """
         from broadmamba.recognition import outputs
-        from broadmamba.storage import refuse_replacing
+        from broadmamba.storage import check_writable, refuse_replacing
 
         if not isinstance(path, (str, Path)):
             raise InputError(f"expected a file or folder to write as a path, found {type(path).__name__}")
+        if format is not None and not isinstance(format, str):
+            raise InputError(f"expected a format by its name, found {type(format).__name__}")
         out = Path(path)
         chosen = outputs.choose_format(format, out)
-        refuse_replacing(outputs.output_files(out, chosen), [self.source, self.transcript])
+        files = outputs.output_files(out, chosen)
+        for file in files:
+            check_writable(file)
+        refuse_replacing(files, [self.source, self.transcript])
         if not overwrite:
             outputs.refuse_replacing_others(out, chosen, self.source)
         setting = outputs.Setting(caption_speakers=caption_speakers, excel=excel)

@@ -15,6 +15,7 @@ from broadmamba.data.conversation import Conversation
 from broadmamba.data.corpus import Feature
 from broadmamba.data.spec import FeatureSpec
 from broadmamba.errors import InputError, MissingExtraError
+from broadmamba.extras import missing_extra
 from broadmamba.memory import enough_memory
 from broadmamba.recognition.prediction import ConversationPrediction, UtterancePrediction
 from broadmamba.recognition.pretrained import DEFAULT, find_model, name_of
@@ -153,6 +154,8 @@ class Recognizer:
         try:
             from broadmamba.features.text.encoder import TextEncoder
         except ModuleNotFoundError as error:
+            if self._encoder_source:
+                raise (missing_extra(f"the text encoder {self._encoder_source}", error) or error) from None
             raise MissingExtraError(
                 f"{self.bundle.path}: holds no text encoder for {spec.name}, and others need {error.name}: "
                 "pip install 'broadmamba[train]', or where that is make a bundle that holds it: "

@@ -9,6 +9,7 @@ from broadmamba.data.conversation import near
 from broadmamba.data.rows import Rows
 from broadmamba.errors import InputError
 from broadmamba.evaluation.scores import Scores
+from broadmamba.extras import missing_extra
 
 RUNTIMES = ("onnx", "torch")
 """What a model can run on: ONNX Runtime, or torch with the extra `train`."""
@@ -39,10 +40,14 @@ def open_runtime(bundle: Bundle, runtime: str | None = None, device: str = "auto
         MissingExtraError: torch is needed and not installed.
     """
     if runtime is not None and runtime not in RUNTIMES:
-        raise InputError(f"unknown runtime {runtime!r}; known are {', '.join(RUNTIMES)}{near(runtime, RUNTIMES)}")
+        raise InputError(f"unknown runtime {runtime!r}; known are {', '.join(RUNTIMES)}{near(str(runtime), RUNTIMES)}")
     if runtime == "torch" or (runtime is None and not bundle.has_graph):
-        from broadmamba.runtime.torch import TorchRuntime
-
+        try:
+            from broadmamba.runtime.torch import TorchRuntime
+        except ModuleNotFoundError as error:
+            system = bundle.manifest.system
+            what = "the runtime torch" if bundle.has_graph else f"{bundle.path}: a model of the system {system}"
+            raise (missing_extra(what, error) or error) from None
         return TorchRuntime(bundle, device)
     from broadmamba.runtime.onnx import OnnxRuntime
 

@@ -43,8 +43,9 @@ class OnnxRuntime:
         self._classes = bundle.manifest.model.classes
         self._modalities = bundle.modalities
         self._widths = bundle.manifest.model.widths
+        graph = bundle.graph()
         try:
-            self._session = Session(bundle.graph(), _weights(bundle), what="the network", device=device)
+            self._session = Session(graph, _weights(bundle), what="the network", device=device)
             wanted = {f"{m}{part}" for m in self._modalities for part in ("", "_present")} | {"index", "places"}
             known = wanted | {"position", "speaker", "own_index", "own_places"}
             if not wanted <= set(self._session.inputs) <= known or not {*_OUTPUTS} <= set(self._session.outputs):
