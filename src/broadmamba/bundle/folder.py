@@ -10,6 +10,7 @@ README.md                the model card
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -81,7 +82,11 @@ class Bundle:
             CheckpointError: it is none, is damaged, or is of another version.
         """
         path = Path(path)
-        if not is_bundle(path):
+        try:
+            there = is_bundle(path)
+        except OSError as error:
+            raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from None
+        if not there:
             if (path / _VERSION_3).is_file():
                 raise CheckpointError(
                     f"{path}: a model of version 3, expected {MANIFEST}; make a bundle of it by: "
@@ -263,9 +268,13 @@ def damaged(path: Path, error: BaseException) -> CheckpointError:
 
 def _check_file(path: Path, manifest: Manifest, name: str) -> None:
     file = _file(path, name)
-    if not file.is_file():
+    try:
+        size = file.stat().st_size if file.is_file() else None
+    except OSError as error:
+        raise InputError(f"{name}: cannot be read ({error.strerror})") from None
+    if size is None:
         raise InputError(f"{name} is not there")
-    if (size := file.stat().st_size) > _MOST_BYTES:
+    if size > _MOST_BYTES:
         raise InputError(f"{name} has {size} bytes, expected at most {_MOST_BYTES}")
     expected = manifest.files.get(name)
     if expected is None:
@@ -276,7 +285,7 @@ def _check_file(path: Path, manifest: Manifest, name: str) -> None:
 
 def _file(path: Path, name: str) -> Path:
     """Where a file of a model lies: what was written last may not have been moved to its place."""
-    return path / _NEW / name if (path / _NEW / name).is_file() else path / name
+    return path / _NEW / name if os.path.isfile(path / _NEW / name) else path / name  # noqa: PTH113 - pathlib's raises
 
 
 def _settle(path: Path) -> None:
