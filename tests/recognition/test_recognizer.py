@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -126,6 +127,12 @@ def test_the_encoder_is_loaded_once_and_not_before_it_is_needed(
 def test_utterances_of_any_length_and_conversations_of_one(recognizer: Recognizer) -> None:
     for texts in ([""], ["w1"], ["", "", ""], ["w1 " * 33_333 + "w", ""], ["\n", "🙂" * 1000, "\u202e"]):
         sane(recognizer.predict(conversation(*texts)), LABELS, len(texts))
+
+
+def test_another_process_gets_it_by_its_folder(recognizer: Recognizer) -> None:
+    talk = conversation("w1 w2", "w3", speaker="Ann")
+    moved = pickle.loads(pickle.dumps(recognizer))
+    assert moved.predict(talk) == recognizer.predict(talk)
 
 
 def test_speakers_are_optional(recognizer: Recognizer) -> None:

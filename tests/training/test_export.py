@@ -115,6 +115,16 @@ def test_an_older_model_is_named_by_its_version_and_converted(text_model: tuple[
     assert Checkpoint.load(tmp_path / "new").provenance == Checkpoint.load(model).provenance
 
 
+def test_an_encoder_that_is_not_listed_whole_is_refused(exported: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(exported, tmp_path / "bundle")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    name = next(name for name in manifest["files"] if name.endswith("tokenizer.json"))
+    del manifest["files"][name]  # whose content then nobody vouches for
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(CheckpointError, match=r"names a text encoder of .* without its tokenizer\.json"):
+        probabilities(folder)
+
+
 def test_a_bundle_is_exported_again_with_the_encoder_it_has(exported: Path, tmp_path: Path) -> None:
     export_model(exported, tmp_path / "again")
     assert {p.name: p.read_bytes() for p in (tmp_path / "again").rglob("*") if p.is_file()} == {

@@ -49,6 +49,7 @@ MANIFEST, WEIGHTS, GRAPH, RIDGE, CARD = (
     "README.md",
 )
 _ENCODERS = "text"
+_ENCODER_FILES = frozenset({"encoder.json", "graph.onnx", "tokenizer.json", "weights.safetensors"})
 _NEW = ".new"
 _VERSION_3 = "config.json"
 
@@ -154,6 +155,8 @@ class Bundle:
         if not names:
             return None
         try:
+            if missing := sorted(_ENCODER_FILES - {Path(name).name for name in names}):
+                raise InputError(f"{MANIFEST} names a text encoder of {feature} without its {missing[0]}")
             if len({_file(self.path, name).parent for name in names}) > 1:  # a kill while it was written
                 _settle(self.path)
             for name in names:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,9 +51,14 @@ class Recognizer:
         self.name = name
         self._encoder_source = encoder
         self._device = device
+        self._runtime_name = runtime
         self._runtime: Runtime = open_runtime(bundle, runtime, device)
         self._encoders: dict[str, ConversationEncoder] = {}
         self._loading = Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process opens the model's folder again."""
+        return _reopened, (self.bundle.path, self.name, self._encoder_source, self._runtime_name, self._device)
 
     @classmethod
     def from_pretrained(
@@ -162,3 +167,7 @@ class Recognizer:
                 f"broadmamba export {self.bundle.path} --out BUNDLE"
             ) from None
         return TextEncoder.for_spec(spec, self._encoder_source)
+
+
+def _reopened(path: Path, *settings: Any) -> Recognizer:
+    return Recognizer(Bundle.load(path), *settings)
