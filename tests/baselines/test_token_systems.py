@@ -119,7 +119,7 @@ def test_ids_and_other_features_are_not_mixed_up(corpus: Corpus, folders: dict[s
     fit(corpus, config_of("compm", folders["bert"])).checkpoint.save(tmp_path / "model")
     config = tmp_path / "model" / "manifest.json"
     config.write_text(config.read_text("utf-8").replace('"pooling": "tokens"', '"pooling": "mean"'), "utf-8")
-    with pytest.raises(CheckpointError, match="compm trains a text encoder itself"):
+    with pytest.raises(CheckpointError, match="the normalisation of text is none"):
         Checkpoint.load(tmp_path / "model")
 
 

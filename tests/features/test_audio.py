@@ -136,7 +136,7 @@ def test_a_wrong_name_and_a_missing_library(monkeypatch: pytest.MonkeyPatch) -> 
         InputError, match=r"unknown audio feature 'prosodi' \(did you mean prosody\?\): expected one of "
     ):
         load_audio("prosodi")
-    for name, module, extra in (("prosody", "parselmouth", "audio"), ("is10", "opensmile", "opensmile")):
+    for name, module, extra in (("prosody", "parselmouth", "praat"), ("is10", "opensmile", "opensmile")):
         monkeypatch.setitem(sys.modules, module, None)
         with pytest.raises(MissingExtraError, match=rf"{name} needs .*'broadmamba\[{extra}\]'"):
             load_audio(name)
