@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -174,7 +175,7 @@ def test_encoding_and_tiers_are_those_of_the_transcript(recognizer: Recognizer, 
         (SAID, {"encoding": "cp1251"}, "conversation 'c': expected the file of"),
         (SAID, {"transcript": "talk.txt"}, "conversation 'c': expected a recording"),
     ],
-    ids=str,
+    ids=lambda value: re.sub(r" at 0x\w+", "", str(value)),  # the same in every process
 )  # fmt: skip
 def test_what_is_wrong_is_refused_in_a_sentence(
     recognizer: Recognizer,
