@@ -7,10 +7,16 @@ import os
 # One thread, before torch is imported anywhere: sums then come in one order, and tests do not fight over cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import signal
 import socket
 from pathlib import Path
 
 import pytest
+
+# A shell starts what it runs in the background with Ctrl-C ignored, which processes inherit: those that tests start
+# and interrupt would never hear of it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
