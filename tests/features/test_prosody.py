@@ -16,8 +16,8 @@ import pytest
 
 parselmouth = pytest.importorskip("parselmouth", reason="praat-parselmouth is not installed")
 
-from broadmamba.bundle.inputs import IDENTITY  # noqa: E402
 from broadmamba.data.readers.table import read  # noqa: E402
+from broadmamba.data.spec import IDENTITY  # noqa: E402
 from broadmamba.features.audio import load_audio  # noqa: E402
 from broadmamba.features.audio.prosody import PROSODY_COLUMNS, prosody  # noqa: E402
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from broadmamba.bundle.folder import Bundle
-from broadmamba.bundle.inputs import IDENTITY
 from broadmamba.data.corpus import Feature
+from broadmamba.data.spec import IDENTITY
 from broadmamba.features.audio import load_audio
 from broadmamba.features.text.exported import ExportedTextEncoder
 from broadmamba.media.transcripts import read_transcript

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from broadmamba.bundle.inputs import model_rows
-from broadmamba.bundle.manifest import Manifest, read_manifest
+from broadmamba.bundle.manifest import MOST_MANIFEST_BYTES, Manifest, read_manifest
 from broadmamba.bundle.ridge import RidgeStatistics, ridge_arrays, ridge_statistics
 from broadmamba.data.conversation import Conversation, LabelSet
 from broadmamba.data.corpus import Feature
@@ -51,7 +51,8 @@ MANIFEST, WEIGHTS, GRAPH, RIDGE, CARD = (
 _ENCODERS = "text"
 _ENCODER_FILES = frozenset({"encoder.json", "graph.onnx", "tokenizer.json", "weights.safetensors"})
 _NEW = ".new"
-_VERSION_3 = "config.json"
+VERSION_3 = "config.json"
+"""What stood in the place of the manifest up to version 3."""
 
 _MOST_BYTES = 2**32
 """Of any file; a model to train has at most half as many."""
@@ -88,7 +89,7 @@ class Bundle:
         except OSError as error:
             raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from None
         if not there:
-            if (path / _VERSION_3).is_file():
+            if is_version_3(path):
                 raise CheckpointError(
                     f"{path}: a model of version 3, expected {MANIFEST}; make a bundle of it by: "
                     f"broadmamba export {path} --out BUNDLE"
@@ -297,7 +298,7 @@ def _settle(path: Path) -> None:
     if not new.is_dir():
         return
     try:
-        former = _listed(path / MANIFEST) | ({_VERSION_3} if _is_version_3(path) else set())
+        former = _listed(path / MANIFEST) | ({VERSION_3} if is_version_3(path) else set())
         names = [file.relative_to(new).as_posix() for file in sorted(new.rglob("*")) if file.is_file()]
         for name in sorted(names, key=lambda name: name == MANIFEST):
             (path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -321,9 +322,10 @@ def _listed(manifest: Path) -> set[str]:
         return set()
 
 
-def _is_version_3(path: Path) -> bool:
+def is_version_3(path: Path) -> bool:
+    """Whether a folder has the settings of a model that an earlier version wrote."""
     try:
-        values = read_json(path / _VERSION_3)
+        values = read_json(path / VERSION_3, MOST_MANIFEST_BYTES)
     except BroadMambaError:
         return False
     return isinstance(values, dict) and values.get("format") == "broadmamba-model"

@@ -14,9 +14,6 @@ from broadmamba.data.rows import Rows, rows_of
 from broadmamba.data.spec import FeatureSpec
 from broadmamba.errors import IncompatibleError
 
-IDENTITY = ("name", "modality", "width", "pooling", "sha256", "columns")
-"""What two specs must share for a model to read the one in place of the other."""
-
 
 def model_rows(
     wanted: Mapping[str, Sequence[FeatureSpec]],
@@ -75,7 +72,7 @@ def assemble(
             )
         for spec in specs:
             other = found[spec.name].spec
-            differing = [key for key in IDENTITY if getattr(spec, key) != getattr(other, key)]
+            differing = spec.differences(other)
             if differing:
                 pairs = (f"{key} {getattr(spec, key)!r:.60} and {getattr(other, key)!r:.60}" for key in differing)
                 raise IncompatibleError(

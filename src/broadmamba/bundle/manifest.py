@@ -22,7 +22,7 @@ WIDEST = 2**20
 """Numbers that an utterance has in a modality."""
 
 _MOST_CLASSES = 8192
-_MOST_BYTES = 2**22
+MOST_MANIFEST_BYTES = 2**22
 """Of `manifest.json`; a real one has some ten thousand."""
 
 _FILE = re.compile(
@@ -132,7 +132,7 @@ def read_manifest(path: Path) -> Manifest:
     Raises:
         InputError: they do not, or a value is not what it should be.
     """
-    values = read_json(path, _MOST_BYTES)
+    values = read_json(path, MOST_MANIFEST_BYTES)
     found = (values.pop("format", None), values.pop("version", None)) if isinstance(values, dict) else None
     if found != (FORMAT, VERSION):
         raise InputError(f"expected format {FORMAT!r} version {VERSION}, found {found!r:.80}")

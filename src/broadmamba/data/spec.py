@@ -18,6 +18,9 @@ MODALITIES = ("text", "audio", "video")
 TOKEN_IDS = "tokens"
 """The pooling of a feature that holds the token ids of each utterance, for systems that train an encoder themselves."""
 
+IDENTITY = ("name", "modality", "width", "pooling", "sha256", "columns")
+"""What two specs must share for a model to read the one in place of the other."""
+
 
 @dataclass(frozen=True, slots=True)
 class FeatureSpec:
@@ -65,6 +68,10 @@ class FeatureSpec:
     def ids(self) -> bool:
         """Whether the numbers are names of tokens, which must reach the model as they are."""
         return self.pooling == TOKEN_IDS
+
+    def differences(self, other: FeatureSpec) -> list[str]:
+        """Names of the attributes by which a model cannot read the other feature in place of this one."""
+        return [key for key in IDENTITY if getattr(self, key) != getattr(other, key)]
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from broadmamba.baselines.systems import OURS
-from broadmamba.bundle.folder import Bundle, is_bundle
+from broadmamba.bundle.folder import Bundle, is_bundle, is_version_3
 from broadmamba.data.corpus import Corpus
 from broadmamba.data.spec import FeatureSpec
 from broadmamba.errors import IncompatibleError, InputError
@@ -19,7 +19,7 @@ from broadmamba.model.network import BroadMamba
 from broadmamba.storage import refuse_replacing
 from broadmamba.training.checkpoint import Checkpoint
 from broadmamba.training.ridge import summed
-from broadmamba.training.version3 import is_version_3, load_version_3
+from broadmamba.training.version3 import load_version_3
 
 _BESIDE = "encoder"
 """Where an older model folder has the fine-tuned text encoder that it goes with."""
@@ -49,7 +49,7 @@ def export_model(
     remove_leftovers(out)
     if out.is_dir() and any(out.iterdir()) and not is_bundle(out):
         raise InputError(f"{out}: expected a new folder or a bundle to replace, found something else")
-    older = is_version_3(model)
+    older = is_version_3(model) and not is_bundle(model)
     checkpoint = load_version_3(model) if older else Checkpoint.load(model)
     if checkpoint.system != OURS:
         raise InputError(

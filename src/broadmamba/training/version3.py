@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from broadmamba.bundle.folder import WEIGHTS, damaged, is_bundle, split_arrays
-from broadmamba.bundle.manifest import checked_manifest
+from broadmamba.bundle.folder import VERSION_3, WEIGHTS, damaged, split_arrays
+from broadmamba.bundle.manifest import MOST_MANIFEST_BYTES, checked_manifest
 from broadmamba.errors import BroadMambaError, InputError
 from broadmamba.storage import map_arrays, read_json
 from broadmamba.training.checkpoint import Checkpoint
 
-CONFIG = "config.json"
 _FORMAT = ("broadmamba-model", 3)
-_MOST_BYTES = 2**24
-
-
-def is_version_3(path: Path) -> bool:
-    """Whether a folder has the settings of an older model and no manifest of a bundle."""
-    return (path / CONFIG).is_file() and not is_bundle(path)
 
 
 def load_version_3(path: Path) -> Checkpoint:
@@ -27,7 +20,7 @@ def load_version_3(path: Path) -> Checkpoint:
         CheckpointError: it is damaged, or of another version still.
     """
     try:
-        values = read_json(path / CONFIG, _MOST_BYTES)
+        values = read_json(path / VERSION_3, MOST_MANIFEST_BYTES)
         found = (values.pop("format", None), values.pop("version", None)) if isinstance(values, dict) else None
         if found != _FORMAT:
             raise InputError(f"expected a model of version 3, found {found!r:.80}")

@@ -27,10 +27,6 @@ OUTPUT = "rows"
 """What it gives: (turns, width)."""
 
 
-_DECISIVE = ("name", "width", "pooling", "sha256")
-"""What makes two features of texts the same."""
-
-
 @dataclass(frozen=True, slots=True)
 class ExportedTextEncoder(RowEncoder):
     """A text encoder that needs no torch; its rows are those of the `TextEncoder` that it was made of."""
@@ -65,7 +61,7 @@ class ExportedTextEncoder(RowEncoder):
             IncompatibleError: the one in the folder makes another feature.
         """
         encoder = cls.load(folder, device)
-        if any(getattr(encoder.spec, field) != getattr(spec, field) for field in _DECISIVE):
+        if spec.differences(encoder.spec):
             raise IncompatibleError(
                 f"the text encoder {folder} makes {encoder.spec.describe()} pooled by {encoder.spec.pooling}, "
                 f"expected {spec.describe()} pooled by {spec.pooling}"
