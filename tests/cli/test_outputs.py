@@ -250,6 +250,16 @@ def test_a_pipe_gets_the_output(predict: Predict, talk: Path, tmp_path: Path) ->
         assert (full.code, full.err) == (2, "broadmamba: /dev/full: cannot be written (No space left on device)\n")
 
 
+def test_a_dash_is_the_standard_output(
+    predict: Predict, talk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for options in ((), ("--format", "csv")):
+        found, expected = predict(talk, *options, "--out", "-"), predict(talk, *options)
+        assert (found.code, found.out) == (0, expected.out) and found.out
+    assert not (tmp_path / "-").exists()
+
+
 def test_captions_with_names_and_csv_for_excel(predict: Predict, talk: Path, tmp_path: Path) -> None:
     assert predict(talk, "--out", tmp_path / "out", "--caption-speakers", "--excel").code == 0
     assert ">Ann: [" in (tmp_path / "out" / "captions.vtt").read_text("utf-8")

@@ -45,7 +45,7 @@ def predict(
         Path | None,
         typer.Option(
             help="Folder for all formats and the report, or one file: "
-            ".jsonl, .csv, .vtt, .eaf, .TextGrid, .html or .txt.",
+            ".jsonl, .csv, .vtt, .eaf, .TextGrid, .html or .txt; - is the standard output.",
             show_default="a table on standard output",
         ),
     ] = None,
@@ -129,6 +129,8 @@ def predict(
     from broadmamba.recognition.pretrained import find_model
     from broadmamba.storage import check_writable, refuse_replacing
 
+    if out == Path("-"):
+        out = None  # the standard output, as `-` is the standard input
     chosen = choose_format(format, out)
     if out is not None:
         files = output_files(out, chosen)
